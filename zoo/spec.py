@@ -192,7 +192,7 @@ class InputSpec:
         if len(set(ids)) != len(ids):
             raise SpecError(f"input {self.name!r} {self.label} names a band twice: {', '.join(ids)}")
         for step in self.steps:
-            for values in _per_band(step).values():
+            for values in _per_band(step):
                 if len(values) != len(ids):
                     raise SpecError(
                         f"input {self.name!r} {self.label}: {type(step).__name__} has {len(values)} values"
@@ -207,22 +207,34 @@ class InputSpec:
         """The same input narrowed to the bands `ids`, in that order, with its steps narrowed alike."""
         place = {band: index for index, band in enumerate(self.band_ids)}
         rows = [place[band] for band in ids]
-        steps = tuple(
-            replace(step, **{name: tuple(values[row] for row in rows) for name, values in _per_band(step).items()})
-            for step in self.steps
-        )
+        steps = tuple(_narrowed(step, rows) for step in self.steps)
         return replace(self, bands=tuple(self.bands[row] for row in rows), steps=steps)
 
 
-def _per_band(step: Step) -> dict[str, tuple[float, ...]]:
+def _per_band(step: Step) -> tuple[tuple[float, ...], ...]:
     """The fields of a step that hold one number per band."""
     match step:
         case Percentile():
-            return {"low": step.low, "high": step.high}
+            return step.low, step.high
         case Normalise():
-            return {"mean": step.mean, "std": step.std}
+            return step.mean, step.std
         case _:
-            return {}
+            return ()
+
+
+def _narrowed(step: Step, rows: list[int]) -> Step:
+    """The step for the bands at `rows` alone."""
+
+    def pick(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(values[row] for row in rows)
+
+    match step:
+        case Percentile():
+            return replace(step, low=pick(step.low), high=pick(step.high))
+        case Normalise():
+            return replace(step, mean=pick(step.mean), std=pick(step.std))
+        case _:
+            return step
 
 
 # ----------------------------------------------------------------------------------------------------------- weights

@@ -1,0 +1,136 @@
+"""A model's description in words, as `zoo info` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zoo.spec import (
+    Clip,
+    Decibel,
+    Fill,
+    InputSpec,
+    ModelSpec,
+    Normalise,
+    Percentile,
+    Resize,
+    Scale,
+    Step,
+    Variant,
+    Weights,
+)
+
+NOT_STATED = "not stated by the authors"
+
+
+def describe(spec: ModelSpec, variant: Variant, *, plugin: str) -> str:
+    """The model and one variant of it: inputs with units, recipe, weights, licences, scores, citation."""
+    return "\n".join([*_head(spec, variant, plugin), *_inputs(variant), *_weights(variant), *_tail(spec, variant)])
+
+
+def _head(spec: ModelSpec, variant: Variant, plugin: str) -> Iterator[str]:
+    yield f"{spec.name}@{variant.tag}: {variant.summary or spec.summary}"
+    yield f"  task          {spec.task_of(variant).value}"
+    if capabilities := spec.capabilities_of(variant):
+        yield f"  can also      {', '.join(capabilities)}"
+    yield f"  plugin        {plugin}"
+    if variant.demo:
+        yield "  note          demo weights: for trying things out, not for science"
+    if variant.classes:
+        yield f"  classes       {len(variant.classes)}: {', '.join(variant.classes)}"
+
+
+def _inputs(variant: Variant) -> Iterator[str]:
+    names = list(dict.fromkeys(item.name for item in variant.inputs))
+    for name in names:
+        choices = [item for item in variant.inputs if item.name == name]
+        yield f"input {name} ({choices[0].kind.value})" + (", one of:" if len(choices) > 1 else "")
+        for item in choices:
+            yield from (f"  {line}" for line in _input(item))
+
+
+def _input(item: InputSpec) -> Iterator[str]:
+    units = list(dict.fromkeys(band.unit for band in item.bands))
+    size = f"windows of {item.window} px" if item.window else "any size"
+    if item.multiple > 1:
+        size += f", sides a multiple of {item.multiple}"
+    yield f"{item.label or item.name}: {len(item.bands)} bands in {', '.join(units) or 'no unit'}; {size}"
+    if item.any_subset:
+        yield "    any subset of the bands will do"
+    yield f"    bands       {', '.join(item.band_ids)}"
+    if item.gsd_m:
+        low, high = item.gsd_m
+        yield f"    pixel       {low:g} m" + (f" to {high:g} m" if high != low else "")
+    if item.scale is not None:
+        yield f"    numbers     physical = number x {item.scale:g} + {item.offset:g}" + (
+            f" ({item.level})" if item.level else ""
+        )
+    for index, step in enumerate(item.steps, 1):
+        yield f"    step {index}      {_step(step)}"
+
+
+def _step(step: Step) -> str:
+    match step:
+        case Scale():
+            return f"x * {step.factor:g} + {step.offset:g}"
+        case Clip():
+            return f"clip to [{step.low:g}, {step.high:g}]"
+        case Decibel():
+            return f"10 log10(x), at least {step.floor_db:g} dB"
+        case Percentile():
+            return f"clip((x - p1) / (p99 - p1), 0, 1); p1 {_numbers(step.low)}; p99 {_numbers(step.high)}"
+        case Normalise():
+            return f"(x - mean) / std; mean {_numbers(step.mean)}; std {_numbers(step.std)}"
+        case Fill():
+            return f"missing pixels become {step.value:g}"
+        case Resize():
+            return f"whole chips resized to {step.size[0]} x {step.size[1]} px, spline order {step.order}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _weights(variant: Variant) -> Iterator[str]:
+    weights = variant.weights
+    if weights is None:
+        yield "weights         none published"
+        return
+    home = f"hf://{weights.repo}/{weights.file}" if weights.repo else f"{weights.file} (shipped with the plugin)"
+    yield f"weights         {home}"
+    yield f"  size          {_size(weights)}"
+    yield f"  state         {_pin(weights)}"
+    yield f"  licence       {weights.license or NOT_STATED}"
+
+
+def _size(weights: Weights) -> str:
+    return "not read yet" if weights.size is None else f"{weights.size / 1e6:,.1f} MB"
+
+
+def _pin(weights: Weights) -> str:
+    if weights.repo is None:
+        return "part of the plugin"
+    if not weights.pinned:
+        return "not pinned: revision and hash are recorded at the first download and kept"
+    return f"pinned to revision {weights.revision}, sha256 {weights.sha256}"
+
+
+def _tail(spec: ModelSpec, variant: Variant) -> Iterator[str]:
+    yield "licences"
+    for what, licence in (
+        ("code", spec.licences.code),
+        ("weights", spec.licences.weights),
+        ("data", spec.licences.data),
+    ):
+        yield f"  {what:<13} {licence or NOT_STATED}"
+    if variant.scores:
+        yield "published scores"
+        for score in variant.scores:
+            value = "not published in numbers" if score.value is None else f"{score.value:g}"
+            yield f"  {score.dataset}, {score.metric}: {value} ({score.protocol}; {score.source})"
+    yield "variants        " + ", ".join(one.tag for one in spec.variants)
+    links = [f"https://doi.org/{spec.paper.doi}"] if spec.paper.doi else []
+    links += [f"https://arxiv.org/abs/{spec.paper.arxiv}"] if spec.paper.arxiv else []
+    yield f"paper           {spec.paper.title} {' '.join(links)}".rstrip()
+    if spec.repository:
+        yield f"code            {spec.repository}"
+    yield f"cite            zoo info {spec.name} --bibtex"
