@@ -48,7 +48,7 @@ class Failure:
     def __str__(self) -> str:
         return (
             f"plugin {self.name!r} ({self.distribution}) failed at {self.stage}:"
-            f" {type(self.cause).__name__}: {self.cause}; see `zoo plugins --why {self.name}`"
+            f" {type(self.cause).__name__}: {' '.join(str(self.cause).split())}; see `zoo plugins --why {self.name}`"
         )
 
     def traceback(self) -> str:
@@ -99,14 +99,14 @@ def plugins() -> Plugins:
     found = Plugins(manager=manager)
     for entry in installed():
         try:
-            _load(found, entry)
-        except PluginError:
-            raise
+            module = entry.load()
         except (Exception, SystemExit) as err:
-            if manager.has_plugin(entry.name):
-                manager.unregister(name=entry.name)
-            stage = "register" if isinstance(err, _Unregistrable) else "import"
-            found.fail(entry.name, _distribution(entry), stage, err)
+            found.fail(entry.name, _distribution(entry), "import", err)
+            continue
+        try:
+            _register(found, entry, module)
+        except PluginError as err:
+            found.fail(entry.name, _distribution(entry), "register", err)
     return found
 
 
@@ -118,17 +118,16 @@ def installed() -> list[EntryPoint]:
     return [entry for entry in found if names is None or entry.name in names or _distribution(entry) in names]
 
 
-class _Unregistrable(Exception):
-    """The module was imported but cannot be a plugin."""
-
-
-def _load(found: Plugins, entry: EntryPoint) -> None:
+def _register(found: Plugins, entry: EntryPoint, module: ModuleType) -> None:
     if entry.name in found.loaded:
         other = found.loaded[entry.name].distribution
-        raise _Unregistrable(f"{_distribution(entry)} and {other} both call their plugin {entry.name!r}")
-    module = entry.load()
+        raise PluginError(f"{_distribution(entry)} and {other} both call their plugin {entry.name!r}")
     _reject_unknown_hooks(module)
-    found.manager.register(module, name=entry.name)
+    try:
+        found.manager.register(module, name=entry.name)
+    except Exception as err:
+        found.manager.unregister(name=entry.name)
+        raise PluginError(str(err)) from err
     found.loaded[entry.name] = Plugin(
         name=entry.name,
         distribution=_distribution(entry),
@@ -142,7 +141,7 @@ def _reject_unknown_hooks(module: ModuleType) -> None:
     known = [name for name in vars(hookspecs) if name.startswith("zoo_")]
     for name, member in vars(module).items():
         if getattr(member, "zoo_impl", None) is not None and name not in known:
-            raise _Unregistrable(f"{module.__name__}.{name} is not a hook; the hooks are {', '.join(known)}")
+            raise PluginError(f"{module.__name__}.{name} is not a hook; the hooks are {', '.join(known)}")
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.errors import SpecError, UnknownModel
@@ -45,11 +44,9 @@ def entries() -> tuple[Entry, ...]:
     rows: list[Entry] = []
     for plugin, specs in found.call("zoo_register_models"):
         try:
-            _check_rows(specs)
+            rows += [Entry(spec=spec, plugin=plugin) for spec in _checked(specs)]
         except SpecError as err:
             found.fail(plugin.name, plugin.distribution, "zoo_register_models", err)
-            continue
-        rows += [Entry(spec=spec, plugin=plugin) for spec in specs]
     return tuple(sorted(rows, key=lambda entry: (entry.spec.name, entry.plugin.distribution)))
 
 
@@ -111,14 +108,17 @@ def _nobody_has(reference: str, name: str) -> str:
     return "; ".join(lines)
 
 
-def _check_rows(specs: Sequence[ModelSpec]) -> None:
-    """One bad row drops the plugin's rows, all of them, with a reason."""
-    names = [spec.name if isinstance(spec, ModelSpec) else spec for spec in specs]
-    for name in names:
-        if not isinstance(name, str):
-            raise SpecError(f"zoo_register_models returned a {type(name).__name__}, expected a ModelSpec")
+def _checked(specs: object) -> list[ModelSpec]:
+    """The rows that a plugin returned; one bad row drops all of them, with a reason."""
+    if not isinstance(specs, list | tuple):
+        raise SpecError(f"zoo_register_models returned a {type(specs).__name__}, expected a list of ModelSpec")
+    for spec in specs:
+        if not isinstance(spec, ModelSpec):
+            raise SpecError(f"zoo_register_models returned a {type(spec).__name__} in its list, expected a ModelSpec")
+    names = [spec.name for spec in specs]
     if len(set(names)) != len(names):
         raise SpecError(f"zoo_register_models returned a name twice: {', '.join(names)}")
+    return list(specs)
 
 
 def list_models(task: str | None = None) -> list[ModelSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ def command(*, why: str | None, as_json: bool) -> None:
             return
         names = ", ".join(entry.name for entry in installed()) or "none"
         raise PluginError(f"plugin {why!r} has not failed in this process; installed plugins: {names}")
-    table = [
+    table: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "distribution": entry.dist.name if entry.dist else None,
@@ -39,7 +40,8 @@ def command(*, why: str | None, as_json: bool) -> None:
         click.echo(json.dumps(table, indent=2))
         return
     for line in table:
-        state = f"FAILED at {line['failed_at']}" if line["failed_at"] else ", ".join(line["models"]) or "no models"
+        failed, models = line["failed_at"], line["models"]
+        state = f"FAILED at {failed}; zoo plugins --why {line['name']}" if failed else ", ".join(models) or "no models"
         click.echo(f"{line['name']}  {line['distribution']} {line['version']}  {state}")
     if not table:
         click.echo("no plugins are installed; `zoo install zoo-smarties` adds one", err=True)

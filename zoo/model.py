@@ -1,0 +1,282 @@
+"""A model ready for use: `load` gives one with its published weights or raises, `build` one with random weights."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.resources
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo import registry
+from zoo.errors import InputError, PluginError, WeightsError
+from zoo.options import Options
+from zoo.spec import Capability, ModelSpec, Task, Variant, Weights
+
+if TYPE_CHECKING:
+    from zoo.checkpoints import LoadReport
+    from zoo.results import Provenance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where the weights of a loaded model come from: what provenance records."""
+
+    name: str  # "hf://org/repo/file", "package:file" or a folder's model.safetensors
+    revision: str | None
+    sha256: str | None
+    report: LoadReport | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network with the description that says how to feed it and what its answers mean.
+
+    Attributes:
+        spec: the model's description.
+        variant: which of its networks this is.
+        module: the network, in evaluation mode, on `device`.
+        origin: where its weights come from; `None` for random weights.
+    """
+
+    spec: ModelSpec
+    variant: Variant
+    module: nn.Module
+    device: torch.device
+    origin: Origin | None = None
+    _wanted: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wanted", frozenset(inspect.signature(self.module.forward).parameters))
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec.name}@{self.variant.tag}"
+
+    @property
+    def task(self) -> Task:
+        return self.spec.task_of(self.variant)
+
+    def embed(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
+        """Embeddings of `source`: one vector per patch of a scene (`.tif`), or one per chip (`.parquet`, `.csv`).
+
+        Args:
+            source: a raster or photograph, a folder or glob of them, an array (bands, H, W) with `bands=`, an xarray
+                DataArray; where inputs go together, a mapping of input name to one of these.
+            out: file to write; its extension decides dense map or table. `None` keeps a dense map in memory.
+            **options: see `zoo.options.Options`.
+
+        Raises:
+            InputError: the data do not fit; nothing is written.
+        """
+        self._require(Capability.EMBED, "embed")
+        from zoo.predict import embed
+
+        return embed(self, source, _path(out), Options.of(options))
+
+    def classify(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
+        """Class scores per chip, for a variant with a head; arguments as in `embed`."""
+        self._require(Capability.CLASSIFY, "classify")
+        from zoo.predict import classify
+
+        return classify(self, source, _path(out), Options.of(options))
+
+    def predict(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
+        """The answer of the model's task on `source`; arguments as in `embed`."""
+        from zoo.predict import predict
+
+        return predict(self, source, _path(out), Options.of(options))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write weights, description and card to a folder that `zoo.load` reads; see `zoo.folders`."""
+        from zoo.folders import save_model
+
+        return save_model(self, Path(folder))
+
+    def forward(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        bands: Mapping[str, tuple[str, ...]] | None = None,
+        valid: Mapping[str, Tensor] | None = None,
+        precision: str = "fp32",
+    ) -> Any:
+        """The network's output for prepared inputs, without gradients.
+
+        Args:
+            tensors: one per input name, float32, as `zoo.preprocess` gives them.
+            bands: ids in channel order, passed as `<name>_bands` where the network's `forward` asks for them.
+            valid: (B, H, W) masks, passed as `<name>_valid` where the network's `forward` asks for them.
+            precision: `fp32`, or `bf16` for autocast.
+        """
+        arguments: dict[str, Any] = dict(tensors)
+        for suffix, extra in (("bands", bands), ("valid", valid)):
+            for name, value in (extra or {}).items():
+                if f"{name}_{suffix}" in self._wanted:
+                    arguments[f"{name}_{suffix}"] = value
+        reduced = torch.autocast(self.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+        with torch.inference_mode(), reduced:
+            return self.module(**arguments)
+
+    def provenance(self, options: Mapping[str, str]) -> Provenance:
+        """What a result says of how it was made."""
+        from zoo import __version__
+        from zoo.results import Provenance
+
+        return Provenance(
+            model=self.spec.name,
+            variant=self.variant.tag,
+            weights=self.origin.name if self.origin else "random",
+            revision=self.origin.revision if self.origin else None,
+            sha256=self.origin.sha256 if self.origin else None,
+            zoo_version=__version__,
+            options=dict(options),
+        )
+
+    def _require(self, capability: Capability, verb: str) -> None:
+        have = self.spec.capabilities_of(self.variant)
+        if capability in have:
+            return
+        others = [one.tag for one in self.spec.variants if capability in self.spec.capabilities_of(one)]
+        advice = f"variants that do: {', '.join(others)}" if others else "no variant of this model does"
+        raise InputError(
+            f"{self.name} does not {verb}; it can {', '.join(['predict', *have])}; {advice}"
+            f"; see `zoo info {self.spec.name}`"
+        )
+
+
+def load(
+    reference: str, *, device: str | torch.device | None = None, offline: bool | None = None, update: bool = False
+) -> Model:
+    """The model that `reference` names, with its weights, ready to use.
+
+    Args:
+        reference: `smarties`, `smarties@vit-l`, `hf://org/repo[@revision]`, or a folder as `Model.save` writes it
+            (anything with a `/` or a leading `.`).
+        device: `"cpu"`, `"cuda"`; `None` = the accelerator if there is one.
+        offline: open no connection; `None` = as `HF_HUB_OFFLINE` says.
+        update: look for a newer commit of weights that are not pinned.
+
+    Raises:
+        UnknownModel: no plugin has it.
+        WeightsError: the weights are missing, altered, or do not fit. There is no fallback to random weights.
+    """
+    if reference.startswith("hf://"):
+        from zoo.hub import fetch_repo
+
+        return _load_folder(fetch_repo(reference, offline=offline, update=update), device, origin=reference)
+    if _is_path(reference):
+        return _load_folder(Path(reference), device, origin=None)
+    entry, variant = registry.find(reference)
+    weights = variant.weights
+    if weights is None:
+        raise WeightsError(
+            f"the authors published no weights for {entry.spec.name}@{variant.tag};"
+            f" load a folder or file of your own (`zoo convert {reference} FILE`), or get random ones with zoo.build"
+        )
+    if weights.repo is None:
+        file, origin = _shipped(weights), Origin(name=weights.file, revision=None, sha256=weights.sha256)
+    else:
+        from zoo.hub import fetch
+
+        fetched = fetch(weights, offline=offline, update=update)
+        name = f"hf://{weights.repo}/{weights.file}"
+        file, origin = fetched.path, Origin(name=name, revision=fetched.revision, sha256=fetched.sha256)
+    return _with_weights(entry, variant, weights, file, origin, device)
+
+
+def build(reference: str, *, seed: int = 0, device: str | torch.device | None = None) -> Model:
+    """The network that `reference` names with random weights, drawn from `seed`: for training and for tests."""
+    entry, variant = registry.find(reference)
+    target = _device(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = _builder(entry.plugin.distribution, variant)()
+    return Model(spec=entry.spec, variant=variant, module=module.eval().to(target), device=target)
+
+
+def _load_folder(folder: Path, device: str | torch.device | None, *, origin: str | None) -> Model:
+    from zoo.folders import read_folder
+
+    saved = read_folder(folder)
+    entry, _ = registry.find(saved.model)
+    # hf://org/repo and a folder name the same thing in provenance: never a path of this machine
+    name = origin or f"{saved.model}@{saved.variant.tag} (local)"
+    told = Origin(name=name, revision=None, sha256=saved.sha256)
+    return _with_weights(entry, saved.variant, saved.weights, saved.file, told, device)
+
+
+def _with_weights(
+    entry: registry.Entry,
+    variant: Variant,
+    weights: Weights,
+    file: Path,
+    origin: Origin,
+    device: str | torch.device | None,
+) -> Model:
+    from dataclasses import replace
+
+    from zoo.checkpoints import load_into
+
+    target = _device(device)
+    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights)
+    return Model(
+        spec=entry.spec,
+        variant=variant,
+        module=module.eval().to(target),
+        device=target,
+        origin=replace(origin, report=report),
+    )
+
+
+def _builder(distribution: str, variant: Variant) -> Callable[[], nn.Module]:
+    """The variant's network as a function without arguments; its failures are the plugin's."""
+    path, _, name = variant.builder.partition(":")
+    try:
+        function = getattr(importlib.import_module(path), name)
+    except (Exception, SystemExit) as err:
+        raise PluginError(f"{distribution}: cannot import builder {variant.builder}: {err}") from err
+
+    @functools.wraps(function)
+    def call() -> nn.Module:
+        try:
+            module = function(**variant.config)
+        except (Exception, SystemExit) as err:
+            raise PluginError(f"{distribution}: builder {variant.builder} failed: {err}") from err
+        if not isinstance(module, nn.Module):
+            raise PluginError(f"{distribution}: builder {variant.builder} returned a {type(module).__name__}")
+        return module
+
+    return call
+
+
+def _shipped(weights: Weights) -> Path:
+    package, _, name = weights.file.partition(":")
+    file = Path(str(importlib.resources.files(package))) / name
+    if not file.is_file():
+        raise WeightsError(f"{weights.file}: not in the installed package {package}; reinstall its plugin")
+    return file
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    from accelerate import PartialState
+
+    return torch.device(PartialState().device)
+
+
+def _is_path(reference: str) -> bool:
+    return "/" in reference or os.sep in reference or reference.startswith(".")
+
+
+def _path(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out)

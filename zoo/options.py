@@ -1,0 +1,83 @@
+"""Options of a prediction, the same from Python and from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from zoo.errors import ConfigError
+
+Blend = Literal["none", "mean", "cosine"]
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How data are read and computed.
+
+    Attributes:
+        bands: preset (`"S2"`) or band names in the file's order; `None` = what the file says.
+        sensor: label of the input (`"S2-L2A"`), where the bands leave a choice.
+        scale: physical = number * scale + offset, where the file does not say.
+        offset: see `scale`.
+        baseline: Sentinel-2 processing baseline (`"05.09"`), where the file does not say.
+        nodata: value of missing pixels, where the file does not say.
+        crs: CRS of the source, where the file does not say (`"EPSG:32632"`).
+        window: side of the windows in pixels; `None` = the model's.
+        halo: input pixels of context around what a window decides, left out of the result.
+        blend: how overlapping windows are joined: `none` (each pixel is decided by one window), `mean`, `cosine`.
+        batch_size: windows, chips or rows per forward pass.
+        precision: `fp32`, or `bf16` (autocast; results stay float32).
+        float16: write floating-point results as float16.
+        resume: go on with the parts that an interrupted run left.
+        workers: threads that read.
+    """
+
+    bands: str | tuple[str, ...] | None = None
+    sensor: str | None = None
+    scale: float | None = None
+    offset: float | None = None
+    baseline: str | None = None
+    nodata: float | None = None
+    crs: str | None = None
+    window: int | None = None
+    halo: int = 0
+    blend: Blend = "none"
+    batch_size: int = 8
+    precision: Precision = "fp32"
+    float16: bool = False
+    resume: bool = False
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("blend", get_args(Blend)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        for name, least in (("batch_size", 1), ("workers", 1), ("halo", 0), ("window", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; expected at least {least}")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Options from keywords; an unknown one raises with the nearest name."""
+        import difflib
+
+        known = {item.name for item in fields(cls)}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise ConfigError(
+                    f"unknown option {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known: {sorted(known)}")
+                )
+        return cls(**given)
+
+    def recorded(self) -> dict[str, str]:
+        """What of the options decides the numbers, for provenance."""
+        silent = {"resume", "workers"}
+        return {
+            item.name: str(value)
+            for item in fields(self)
+            if item.name not in silent and (value := getattr(self, item.name)) not in (None, False)
+        }
