@@ -1,0 +1,42 @@
+"""SMARTIES: one vision transformer for any mix of Sentinel-2, Sentinel-1 and RGB bands (ICCV 2025, arXiv 2506.19585)."""
+
+from __future__ import annotations
+
+from zoo import hookimpl
+from zoo.spec import Capability, Licences, ModelSpec, Paper, Task
+from zoo_smarties.variants import VARIANTS
+
+PAPER = Paper(
+    title="SMARTIES: Spectrum-Aware Multi-Sensor Auto-Encoder for Remote Sensing Images",
+    arxiv="2506.19585",
+    bibtex="""@inproceedings{sumbul2025smarties,
+  title     = {{SMARTIES}: Spectrum-Aware Multi-Sensor Auto-Encoder for Remote Sensing Images},
+  author    = {Sumbul, Gencer and Xu, Chang and Dalsasso, Emanuele and Tuia, Devis},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2025},
+  eprint    = {2506.19585},
+}""",
+)
+
+SPEC = ModelSpec(
+    name="smarties",
+    task=Task.PRETRAIN,
+    summary="embeddings of any mix of Sentinel-2, Sentinel-1 and RGB bands, by one encoder",
+    paper=PAPER,
+    repository="https://github.com/gsumbul/SMARTIES",
+    licences=Licences(code="Apache-2.0", weights="Apache-2.0", data=None),
+    variants=VARIANTS,
+    capabilities=(Capability.EMBED,),
+    objectives={
+        "pretrain": "zoo_smarties.objective:Pretraining",
+        "multi-label": "zoo_smarties.objective:MultiLabel",
+        "single-label": "zoo_smarties.objective:SingleLabel",
+        "segment": "zoo_smarties.objective:Segmentation",
+    },
+    datasets=(),
+)
+
+
+@hookimpl
+def zoo_register_models() -> list[ModelSpec]:
+    return [SPEC]
