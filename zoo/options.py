@@ -25,7 +25,8 @@ class Options:
         nodata: value of missing pixels, where the file does not say.
         crs: CRS of the source, where the file does not say (`"EPSG:32632"`).
         window: side of the windows in pixels; `None` = the model's.
-        halo: input pixels of context around what a window decides, left out of the result.
+        halo: input pixels by which a window reaches beyond what it decides; `None` = 0, or a quarter of the window
+            when blending.
         blend: how overlapping windows are joined: `none` (each pixel is decided by one window), `mean`, `cosine`.
         batch_size: windows, chips or rows per forward pass.
         precision: `fp32`, or `bf16` (autocast; results stay float32).
@@ -42,7 +43,7 @@ class Options:
     nodata: float | None = None
     crs: str | None = None
     window: int | None = None
-    halo: int = 0
+    halo: int | None = None
     blend: Blend = "none"
     batch_size: int = 8
     precision: Precision = "fp32"
@@ -69,7 +70,8 @@ class Options:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ConfigError(
-                    f"unknown option {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known: {sorted(known)}")
+                    f"unknown option {name!r}"
+                    + (f"; did you mean {near[0]!r}?" if near else f"; known: {sorted(known)}")
                 )
         return cls(**given)
 

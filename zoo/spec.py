@@ -299,6 +299,7 @@ class Variant:
         config: plain data.
         inputs: see `InputSpec`.
         classes: names of the output's classes, in order.
+        multi_label: whether classes may hold together (sigmoid) or exclude each other (softmax).
         stride: input pixels per output pixel of a dense output.
         weights: `None` where the authors published none.
         task: where it is not the model's own.
@@ -312,6 +313,7 @@ class Variant:
     config: Mapping[str, Json] = field(default_factory=dict)
     inputs: tuple[InputSpec, ...]
     classes: tuple[str, ...] = ()
+    multi_label: bool = False
     stride: int = 1
     weights: Weights | None = None
     scores: tuple[Score, ...] = ()

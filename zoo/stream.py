@@ -75,3 +75,10 @@ def run(
 
 def num_batches(units: Sequence[Unit], batch_size: int) -> int:
     return -(-len(units) // batch_size)
+
+
+def wait_for_everyone() -> None:
+    """Return when all processes are here."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()

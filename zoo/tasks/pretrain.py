@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
+
+from zoo.errors import InputError
+from zoo.spec import Variant
+from zoo.tasks.base import Floats, MapLayout, Numbers
 
 
 class EmbedOutput(NamedTuple):
@@ -18,3 +23,19 @@ class EmbedOutput(NamedTuple):
     pooled: Tensor
     tokens: Tensor | None = None
     logits: Tensor | None = None
+
+
+class EmbedMap:
+    """A vector per patch of a scene: pixel = GSD x patch."""
+
+    def maps(self, output: EmbedOutput) -> Tensor:
+        if output.tokens is None:
+            raise InputError("this network gives one vector per chip and no dense map; write a table: .parquet or .csv")
+        return output.tokens
+
+    def layout(self, variant: Variant, channels: int) -> MapLayout:
+        names = tuple(f"embedding_{index:04d}" for index in range(channels))
+        return MapLayout(names=names, dtype="float32", nodata=float("nan"), unit="1")
+
+    def finish(self, maps: Floats) -> Numbers:
+        return np.asarray(maps, dtype=np.float32)

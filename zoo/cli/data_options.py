@@ -1,0 +1,98 @@
+"""Arguments and options shared by the verbs that run a model on data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.argument("model"),
+    click.argument("source"),
+    click.argument("out", type=click.Path(path_type=Path)),
+    click.option("--input", "inputs", multiple=True, metavar="NAME=SOURCE", help="A further input that goes with it."),
+    click.option(
+        "--bands", help="Preset (S2, S2-L1C, S1, RGB) or names in the file's order: B02,B03,B04 (- = unused)."
+    ),
+    click.option("--sensor", help="Which of the model's inputs this is, e.g. S2-L2A; see `zoo info MODEL`."),
+    click.option("--scale", type=float, help="Physical value = number x SCALE + OFFSET, where the file does not say."),
+    click.option("--offset", type=float, help="See --scale."),
+    click.option("--baseline", help="Sentinel-2 processing baseline (e.g. 05.09), where the file does not say."),
+    click.option("--nodata", type=float, help="Value of missing pixels, where the file does not say."),
+    click.option("--crs", help="CRS of the source, where the file does not say (EPSG:32632)."),
+    click.option("--window", type=int, help="Side of the windows in pixels."),
+    click.option("--halo", type=int, help="Pixels by which a window reaches beyond what it decides."),
+    click.option("--blend", type=click.Choice(["none", "mean", "cosine"]), help="How overlapping windows are joined."),
+    click.option("--batch-size", type=int, help="Windows or chips per forward pass (8)."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Arithmetic of the forward pass (fp32)."),
+    click.option("--float16", is_flag=True, help="Write floating-point results in half precision."),
+    click.option("--device", help="cpu, cuda, cuda:1; default: the accelerator if there is one."),
+    click.option("--processes", type=int, default=1, show_default=True, help="Share the work among processes."),
+    click.option("--resume", is_flag=True, help="Go on with the parts that an interrupted run left."),
+    click.option("--offline", is_flag=True, help="Open no connection."),
+    click.option("--force", is_flag=True, help="Overwrite OUT."),
+)
+
+
+def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add MODEL, SOURCE, OUT and the options of `zoo.options.Options` to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def run(
+    verb: str,
+    *,
+    model: str,
+    source: str,
+    out: Path,
+    inputs: tuple[str, ...],
+    device: str | None,
+    processes: int,
+    offline: bool,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Load the model, run the verb, say what was written; exit code 1 if a file of a folder failed."""
+    from zoo.errors import OutputError
+
+    if out.exists() and not force and not out.is_dir() and "RANK" not in os.environ:
+        raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
+    if processes > 1 and "RANK" not in os.environ:
+        from zoo.launch import launch
+
+        sys.exit(launch(sys.argv[1:], processes))
+    import zoo
+
+    loaded = zoo.load(model, device=device, offline=offline or None)
+    given = {name: value for name, value in options.items() if value not in (None, False)}
+    if isinstance(given.get("bands"), str) and "," in given["bands"]:
+        given["bands"] = tuple(name.strip() for name in given["bands"].split(","))
+    result = getattr(loaded, verb)(_sources(source, inputs, loaded), out, **given)
+    if os.environ.get("RANK", "0") == "0":
+        _report(result, out)
+
+
+def _sources(source: str, inputs: tuple[str, ...], loaded: Any) -> Any:
+    """SOURCE alone, or with `--input s1=radar.tif` a mapping in which SOURCE is the model's first input."""
+    if not inputs:
+        return source
+    names = list(dict.fromkeys(item.name for item in loaded.variant.inputs))
+    further = dict(pair.partition("=")[::2] for pair in inputs)
+    first = next((name for name in names if name not in further), names[0])
+    return {first: source, **further}
+
+
+def _report(result: Any, out: Path) -> None:
+    failures = dict(getattr(result, "failures", {}))
+    for name, why in failures.items():
+        click.echo(f"zoo: {name}: {why}", err=True)
+    click.echo(f"wrote {out}")
+    if failures:
+        click.echo(f"zoo: {len(failures)} of the files could not be used", err=True)
+        sys.exit(1)

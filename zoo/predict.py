@@ -1,0 +1,67 @@
+"""Which kind of answer a call asks for: the verb, the source and the extension of the output decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.chips import table_of
+from zoo.errors import OutputError
+from zoo.maps import map_scene
+from zoo.model import Model
+from zoo.options import Options
+from zoo.sources import expand, is_collection
+from zoo.tasks.pretrain import EmbedMap
+
+MAPS = (".tif", ".tiff")
+TABLES = (".parquet", ".csv", ".geojson")
+
+
+def embed(model: Model, source: Any, out: Path | None, options: Options) -> Any:
+    """Dense embeddings for `.tif` (and in memory, for one scene), a vector per chip for tables."""
+    if _wants_table(source, out):
+        return table_of(model, source, out, options, rows=lambda output: output.pooled, columns=None)
+    return _each(model, source, out, options, EmbedMap())
+
+
+def classify(model: Model, source: Any, out: Path | None, options: Options) -> Any:
+    """Class scores per chip: sigmoid where classes may hold together, else softmax."""
+    _check_extension(out, TABLES, "class scores are a table")
+
+    def scores(output: Any) -> torch.Tensor:
+        return output.logits.sigmoid() if model.variant.multi_label else output.logits.softmax(dim=-1)
+
+    return table_of(model, source, out, options, rows=scores, columns=model.variant.classes)
+
+
+def predict(model: Model, source: Any, out: Path | None, options: Options) -> Any:
+    """The answer of the model's task."""
+    from zoo.tasks import verb_of
+
+    return verb_of(model.task)(model, source, out, options)
+
+
+def _each(model: Model, source: Any, out: Path | None, options: Options, task: Any) -> Any:
+    """A map per scene: one file for one scene, a folder of files for a folder."""
+    if not is_collection(source):
+        _check_extension(out, MAPS, "a dense map is a raster")
+        return map_scene(model, source, out, options, task)
+    results = []
+    for file in expand(source):
+        target = None if out is None else out / f"{file.stem}.tif"
+        results.append(map_scene(model, file, target, options, task))
+    return results
+
+
+def _wants_table(source: Any, out: Path | None) -> bool:
+    if out is None:
+        return is_collection(source)
+    return out.suffix.lower() in TABLES
+
+
+def _check_extension(out: Path | None, allowed: Sequence[str], why: str) -> None:
+    if out is not None and out.suffix.lower() not in allowed:
+        raise OutputError(f"cannot write {out.name}: {why}; name the output with {' or '.join(allowed)}")
