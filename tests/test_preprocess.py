@@ -13,7 +13,8 @@ import torch
 from skimage.transform import resize as skimage_resize
 
 from zoo.errors import InputError, SpecError
-from zoo.preprocess import LinearMap, Preprocess, resize_matrix, spline_resize
+from zoo.preprocess import Preprocess, resize_matrix, spline_resize
+from zoo.radiometry import LinearMap
 from zoo.spec import Band, Clip, Decibel, Fill, InputSpec, Kind, Normalise, Percentile, Resize, Scale
 
 PARITY = Path(os.environ.get("ZOO_PARITY", "../shared/parity")) / "smarties" / "preprocessing"
@@ -200,8 +201,9 @@ def test_the_map_to_declared_numbers_runs_first_with_its_floor():
 
 
 def test_the_map_may_differ_by_band():
-    out = Preprocess(an_input(), to_declared=((1.0, 2.0, 0.5), (0.0, -1.0, 4.0)))(torch.full((1, 3, 1, 1), 10))
-    assert out.flatten().tolist() == [10.0, 19.0, 9.0]
+    to_declared = LinearMap((1.0, 2.0, 0.5), (0.0, -30.0, -10.0), (float("-inf"), 0.0, float("-inf")))
+    out = Preprocess(an_input(), to_declared=to_declared)(torch.full((1, 3, 1, 1), 10))
+    assert out.flatten().tolist() == [10.0, 0.0, -5.0]
 
 
 def test_a_scale_of_zero_is_refused():

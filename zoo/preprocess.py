@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from zoo.errors import InputError, SpecError
+from zoo.radiometry import LinearMap, Numbers
 from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resize, Scale, Step
 
 Array = NDArray[np.float64]
@@ -31,37 +32,24 @@ Array = NDArray[np.float64]
 BEYOND_DATA = 1e30
 
 
-class LinearMap(NamedTuple):
-    """x * factor + offset, then at least `floor`: from a file's numbers to those of the training data.
-
-    `factor` and `offset` hold for all bands, or give one value per band.
-    """
-
-    factor: float | tuple[float, ...] = 1.0
-    offset: float | tuple[float, ...] = 0.0
-    floor: float | None = None
-
-
 class Preprocess:
     """The steps of one input, ready to run.
 
     Args:
         spec: the input, narrowed to the bands that are there (`zoo.inputs.match`).
         to_declared: linear map to the convention of the training data, before the first step
-            (`zoo.inputs.Radiometry.to_declared`); `None` = the numbers are in it already.
+            (`zoo.radiometry`); `None` = the numbers are in it already.
 
     Raises:
         SpecError: two resizes, or a step that divides by zero.
     """
 
-    def __init__(
-        self, spec: InputSpec, *, to_declared: Sequence[float | tuple[float, ...] | None] | None = None
-    ) -> None:
+    def __init__(self, spec: InputSpec, *, to_declared: Sequence[Numbers] | None = None) -> None:
         self.spec = spec
         where = f"input {spec.name!r} {spec.label}".rstrip()
         if sum(isinstance(step, Resize) for step in spec.steps) > 1:
             raise SpecError(f"{where} declares two Resize steps; an input has one size")
-        first = _declared(LinearMap(*to_declared or ()), len(spec.bands))  # type: ignore[arg-type]
+        first = _declared(LinearMap(*to_declared or ()), len(spec.bands))
         self._whole = _compile(first, spec.steps, where)
         self._windows = _compile(first, tuple(step for step in spec.steps if not isinstance(step, Resize)), where)
 
@@ -181,11 +169,10 @@ def _missing(x: Tensor, valid: Tensor | None, *, check: bool) -> Tensor | None:
 
 def _declared(to_declared: LinearMap, bands: int) -> _Affine:
     """The map to the training data's convention, as the beginning of the first stage."""
-    factor, offset = (np.broadcast_to(np.asarray(part, np.float64), bands) for part in to_declared[:2])
+    factor, offset, floor = (np.broadcast_to(np.asarray(part, np.float64), bands) for part in to_declared)
     if not np.isfinite(factor).all() or not factor.all():
         raise InputError(f"found the scale {to_declared.factor}, expected a number other than 0; give it with --scale")
-    first = _then(_identity(bands), factor, offset)
-    return first if to_declared.floor is None else _limit(first, to_declared.floor, np.inf)
+    return _limit(_then(_identity(bands), factor, offset), floor, np.inf)
 
 
 def _compile(first: _Affine, steps: tuple[Step, ...], where: str) -> tuple[_Stage, ...]:
@@ -261,7 +248,7 @@ def _then(before: _Affine, factor: Array, offset: Array) -> _Affine:
     return _Affine(centre=before.centre - offset / combined, factor=combined, low=low, high=high)
 
 
-def _limit(before: _Affine, low: float, high: float) -> _Affine:
+def _limit(before: _Affine, low: ArrayLike, high: ArrayLike) -> _Affine:
     return _Affine(
         centre=before.centre,
         factor=before.factor,
