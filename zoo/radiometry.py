@@ -131,6 +131,11 @@ def radiometry(
         raise InputError(f"{_at(where)}got --scale {scale:g}; expected a number other than 0")
     if scale is None and offset is None and baseline is None:
         return _from_file(tags, tuple(scales), tuple(offsets), where)
+    if offset is None and baseline is None and (in_tags := _baseline_in(tags, where)[1]):
+        raise InputError(
+            f"{_at(where)}got --scale {scale:g}, and the file's tags say that an offset of {in_tags:g} DN is to be added;"
+            " say the offset too: --offset in physical units (0 if it is done already), or --baseline 04.00"
+        )
     return Radiometry(
         scale=None if scale is None else (scale,) * len(scales),
         offset=None if offset is None else (offset,) * len(scales),
