@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from zoo import records
 from zoo.errors import HubError, WeightsError
@@ -151,46 +151,50 @@ def locked(wanted: Wanted) -> Iterator[WeightsError | None]:
         yield refused
 
 
-def ask(wanted: Wanted, question: Callable[[], T]) -> T:
+def ask(wanted: Wanted, question: Callable[[], T], *, writes: bool = False) -> T:
     """The Hub's answer, or a `HubError` that says what to do about its refusal."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
-    refusals = (HfHubHTTPError, HTTPError, OfflineModeIsEnabled, Interrupted, ValueError, KeyError)
+    refusals: tuple[type[Exception], ...] = (HfHubHTTPError, HTTPError, OfflineModeIsEnabled, Interrupted)
+    if not writes:
+        refusals = (*refusals, ValueError, KeyError)  # the answer of a log-in page instead of the Hub's
     try:
         return question()
     except refusals as err:
-        _explain(wanted, err)
+        raise HubError(_explain(wanted, err, "write" if writes else "read")) from err
 
 
-def _explain(wanted: Wanted, err: Exception) -> NoReturn:
+def _explain(wanted: Wanted, err: Exception, right: str) -> str:
     from huggingface_hub import errors
 
     repo, status = wanted.repo, getattr(getattr(err, "response", None), "status_code", None)
+    again = wanted.line if right == "read" else f"`zoo push FOLDER {repo}`"
     login = "log in with `hf auth login` (or set HF_TOKEN)"
     match err:
+        case _ if right == "write" and status in (401, 403, 404):
+            return f"the Hub ({endpoint()}) does not let you write {repo} ({status}): {login}, with a token that may"
         case errors.GatedRepoError():
-            told = f"{repo} is gated: accept its terms at {endpoint()}/{repo}, {login}, then type {wanted.line}"
+            return f"{repo} is gated: accept its terms at {endpoint()}/{repo}, {login}, then type {again}"
         case errors.RepositoryNotFoundError():
-            told = f"the Hub ({endpoint()}) shows no repository {repo!r}: check the name, or if it is private, {login}"
+            return f"the Hub ({endpoint()}) shows no repository {repo!r}: check the name, or if it is private, {login}"
         case errors.RevisionNotFoundError():
-            told = f"{repo} has no revision {wanted.revision!r}: see {endpoint()}/{repo}/commits/main"
+            return f"{repo} has no revision {wanted.revision!r}: see {endpoint()}/{repo}/commits/main"
         case errors.RemoteEntryNotFoundError():
-            told = f"{wanted} no longer has a file that it declared: {endpoint()}/{repo}/tree/{wanted.revision}"
+            return f"{wanted} no longer has a file that it declared: {endpoint()}/{repo}/tree/{wanted.revision}"
         case errors.OfflineModeIsEnabled():
-            told = f"huggingface_hub was imported with HF_HUB_OFFLINE=1; unset it, start again, type {wanted.line}"
+            return f"huggingface_hub was imported with HF_HUB_OFFLINE=1; unset it, start again, type {again}"
         case errors.HFValidationError():
-            told = f"{repo!r} cannot be the name of a repository: expected ORG/NAME"
+            return f"{repo!r} cannot be the name of a repository: expected ORG/NAME"
         case _ if status == 429:
-            told = f"too many requests: the Hub still refuses {repo} after waiting; try later, or {login}"
+            return f"too many requests: the Hub still refuses {repo} after waiting; try later, or {login}"
         case _ if status in (401, 403):
-            told = f"the Hub refuses access to {repo} ({status}): {login} with a token that may read it"
+            return f"the Hub refuses access to {repo} ({status}): {login}, with a token that may read it"
         case _ if status is not None:
-            told = f"the Hub ({endpoint()}) answered {status} for {wanted}; type {wanted.line} again later"
+            return f"the Hub ({endpoint()}) answered {status} for {wanted}; type {again} again later"
         case ValueError() | KeyError():
-            told = f"{endpoint()} does not answer as the Hub does ({err}): is a proxy or a log-in page in between?"
+            return f"{endpoint()} does not answer as the Hub does ({err}): is a proxy or a log-in page in between?"
         case _:
-            told = (
-                f"cannot get {wanted} from {endpoint()}: {type(err).__name__}: {err}; check the connection and type"
-                f" {wanted.line} again: it goes on where it stopped. What is in the cache loads without a connection"
+            return (
+                f"cannot {right} {wanted} at {endpoint()}: {type(err).__name__}: {err}; check the connection and type"
+                f" {again} again; downloads go on where they stopped, and what is in the cache loads without a connection"
             )
-    raise HubError(told) from err

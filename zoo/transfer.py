@@ -34,7 +34,6 @@ TRIES = 5  # ours: attempts in a row without a new byte before giving up
 TRIES_UNREACHED = 3  # ours: a Hub that cannot be reached at all is told to the user within seconds
 LONGEST_WAIT_S = 300.0  # ours: the Hub counts requests in windows of five minutes
 BUSY = frozenset({408, 429, 500, 502, 503, 504})  # the statuses that huggingface_hub retries too
-CHUNK = 1 << 20  # bytes
 TIMEOUT_S = 30.0  # ours: without a byte for so long, the connection is dead
 ABANDONED_S = 600.0  # ours: a partial file of another host that nobody wrote to for so long has lost its owner
 
@@ -174,7 +173,7 @@ def _stream(url: str, partial: Path, size: int, label: str, progress: Progress |
             resumed = response.status_code == 206 and _first_byte(response.headers) == start
             done = out.seek(start if resumed else 0)
             out.truncate()
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_bytes():
                 done += len(chunk)
                 if done > size:
                     break

@@ -19,6 +19,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote
 
 import pytest
@@ -90,6 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
             repo, _, revision = path.removeprefix("/api/models/").partition("/revision/")
             if not self._fault("api") and (commit := self._commit(repo, revision or "main")):
                 self._json({"id": repo, "sha": commit})
+            return
+        if "/resolve/" not in path:  # huggingface_hub asks for a list of coding agents, once per process
+            self._refuse(404, {})
             return
         repo, _, rest = path[1:].partition("/resolve/")
         revision, _, name = rest.partition("/")
@@ -231,7 +235,7 @@ def hub(caches, monkeypatch):
 def naps(monkeypatch):
     """Seconds that the client would have waited; it does not wait."""
     waited = []
-    monkeypatch.setattr("zoo.transfer.time.sleep", waited.append)
+    monkeypatch.setattr("zoo.transfer.time", SimpleNamespace(sleep=waited.append, time=time.time))
     return waited
 
 
@@ -246,6 +250,8 @@ def caches(tmp_path, monkeypatch):
     huggingface_hub.close_session()
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent/token")
+    monkeypatch.setattr(huggingface_hub.constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo"))
     yield tmp_path
@@ -380,7 +386,8 @@ def olah(tmp_path_factory):
                 with contextlib.suppress(OSError):
                     socket.create_connection(("127.0.0.1", port), timeout=1).close()
                     break
-                assert server.poll() is None and time.monotonic() < deadline, (root / "log").read_text()
+                assert server.poll() is None, (root / "log").read_text()
+                assert time.monotonic() < deadline, (root / "log").read_text()
                 time.sleep(0.1)
             counter = Counter(("127.0.0.1", port))
             counter.start()
