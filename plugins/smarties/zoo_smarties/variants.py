@@ -30,6 +30,8 @@ def raster(
     level: str | None = None,
     gsd_m: tuple[float, float] | None = None,
     any_subset: bool = False,
+    size: int = SIZE,
+    patch: int = PATCH,
 ) -> InputSpec:
     """One input whose bands, units and steps are those of `statistics`."""
     return InputSpec(
@@ -39,13 +41,13 @@ def raster(
         bands=statistics.bands,
         any_subset=any_subset,
         gsd_m=gsd_m,
-        window=SIZE,
-        multiple=PATCH,
+        window=size,
+        multiple=patch,
         # Reflectance is DN / 10000 in the products of the training data, older than processing baseline 04.00.
         scale=1e-4 if level in ("L1C", "L2A") else None,
         nodata=0.0 if level in ("L1C", "L2A") else None,
         level=level,
-        steps=statistics.steps(),
+        steps=statistics.steps(size=size),
     )
 
 
@@ -59,6 +61,30 @@ ANY_SENSOR = (
     raster(_S1, label="S1", level="GRD", gsd_m=S1_GSD_M, any_subset=True),
     raster(SENSORS["RGB"], label="RGB", any_subset=True),
     raster(_S2_L2A.joined(_S1, "S1+S2"), label="S1+S2", gsd_m=S2_GSD_M, any_subset=True),
+)
+
+
+# A small network of the same kind, trained by `tools/train_smarties_demo.py` on the synthetic world of `zoo.samples`.
+DEMO_PATCH, DEMO_SIZE = 8, 64
+_SMALL = {"any_subset": True, "size": DEMO_SIZE, "patch": DEMO_PATCH}
+DEMO = Variant(
+    tag="demo",
+    builder="zoo_smarties.network.encoder:build",
+    summary="small, trained on a synthetic world; not for science",
+    config={"width": 96, "depth": 3, "heads": 6, "patch_size": DEMO_PATCH, "image_size": DEMO_SIZE},
+    inputs=(
+        raster(_S2_L2A, label="S2-L2A", level="L2A", gsd_m=S2_GSD_M, **_SMALL),
+        raster(_S1, label="S1", level="GRD", gsd_m=S1_GSD_M, **_SMALL),
+        raster(SENSORS["RGB"], label="RGB", gsd_m=(5.0, 10.0), **_SMALL),
+    ),
+    stride=DEMO_PATCH,
+    weights=Weights(
+        file="zoo_smarties:demo.safetensors",
+        sha256=None,
+        size=None,
+        license="Apache-2.0",
+    ),
+    demo=True,
 )
 
 
@@ -192,4 +218,5 @@ def _finetuned(released: _Released, backbone: str) -> Variant:
 VARIANTS = (
     *(_pretrained(backbone) for backbone in BACKBONES),
     *(_finetuned(released, backbone) for released in _RELEASED for backbone in released.backbones),
+    DEMO,
 )

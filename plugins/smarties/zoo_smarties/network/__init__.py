@@ -1,0 +1,1 @@
+"""SMARTIES' networks, one file each: encoder, joint encoder of two sensors, auto-encoder."""
