@@ -19,15 +19,7 @@ from zoo.tasks.base import MapLayout, MapTask, Numbers
 from zoo.tiling import Tile, Window
 from zoo.work import Work
 
-BLOCK = 512  # ours: side of the blocks of output that are put together at a time
 OPEN_PARTS = 32  # ours: parts that stay mapped while blocks are put together
-
-
-def blocks(height: int, width: int) -> Iterator[Window]:
-    """Blocks of an output of that size, row by row."""
-    for row in range(0, height, BLOCK):
-        for col in range(0, width, BLOCK):
-            yield Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col))
 
 
 def survey(work: Work, num_batches: int) -> tuple[int, int]:

@@ -144,13 +144,6 @@ def _read(
     return seen, failed
 
 
-def _bounds(transform: Any, window: Window) -> tuple[float, float, float, float]:
-    """West, south, east, north of a window, for a transform without rotation."""
-    left, top = transform * (window.col, window.row)
-    right, bottom = transform * (window.col + window.width, window.row + window.height)
-    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
-
-
 def _answer(
     model: Model, seen: Sequence[_Seen], failed: dict[int, str], options: Options, rows: Callable[[Any], Tensor]
 ) -> tuple[Arrays, dict[str, str]]:

@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from zoo import assemble, stream, tiling
 from zoo.errors import ConfigError, InputError
+from zoo.io.cog import RasterFile, blocks, write_raster
 from zoo.model import Model
 from zoo.options import Options
-from zoo.results import Grid, Provenance, RasterResult, open_sink
+from zoo.results import Provenance, RasterResult
 from zoo.scene import Scene, check_georeference, open_scene
 from zoo.tasks.base import MapTask
 from zoo.tiling import Tile
@@ -138,20 +139,28 @@ def _assembled(
     parts = assemble.Assembly(
         work=work, tiles=tiles, batch_size=options.batch_size, blend=options.blend, layout=layout, task=task
     )
-    grid = _output_grid(scene, model.variant.stride)
-    dtype = "float16" if options.float16 and layout.dtype == "float32" else layout.dtype
-    with open_sink(out, grid, layout, dtype=dtype, provenance=provenance) as sink:
-        for block in assemble.blocks(grid.height, grid.width):
-            sink.write(block, parts.block(block))
-    return sink.result()
-
-
-def _output_grid(scene: Scene, stride: int) -> Grid:
-    """Grid of the output: pixel = GSD x stride, same corner."""
-    source = scene.grid
-    return Grid(
-        crs=source.crs,
-        transform=source.transform * source.transform.scale(stride),
-        height=-(-source.height // stride),
-        width=-(-source.width // stride),
+    file = RasterFile(
+        grid=scene.grid.coarser(model.variant.stride),
+        names=layout.names,
+        dtype="float16" if options.float16 and layout.dtype == "float32" else layout.dtype,
+        nodata=layout.nodata,
+        unit=layout.unit,
+        classes=layout.classes,
+        tags=provenance.tags(),
     )
+    return _written(out, file, parts, provenance) if out else _in_memory(file, parts, provenance)
+
+
+def _written(out: Path, file: RasterFile, parts: assemble.Assembly, provenance: Provenance) -> RasterResult:
+    with write_raster(out, file) as writer:
+        for block in writer.blocks():
+            writer.write(block, parts.block(block))
+    return RasterResult.open(out)
+
+
+def _in_memory(file: RasterFile, parts: assemble.Assembly, provenance: Provenance) -> RasterResult:
+    data = np.empty((len(file.names), file.grid.height, file.grid.width), file.dtype)
+    for block in blocks(file):
+        rows, cols = block.slices
+        data[:, rows, cols] = parts.block(block)
+    return RasterResult(file=file, data=data, provenance=provenance)

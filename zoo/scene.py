@@ -16,7 +16,9 @@ from torch import Tensor
 
 from zoo import inputs
 from zoo.errors import InputError
-from zoo.io.rasters import ArraySource, RasterSource, open_source
+from zoo.io.grid import Grid
+from zoo.io.rasters import open_source
+from zoo.io.source import Mask, Pixels, RasterSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.preprocess import Preprocess
@@ -24,8 +26,6 @@ from zoo.sources import label
 from zoo.spec import InputSpec, Kind
 from zoo.tiling import Window
 
-Pixels = np.ndarray[Any, np.dtype[Any]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 SAMPLE_WINDOWS = 3  # per axis; ours: nine small windows show a wrong scale at no cost
 SAMPLE_SIDE = 128
 
@@ -36,7 +36,7 @@ class Feed:
 
     name: str
     spec: InputSpec
-    source: RasterSource | ArraySource
+    source: RasterSource
     channels: tuple[int, ...]
     preprocess: Preprocess
 
@@ -62,13 +62,17 @@ class Scene:
     label: str
 
     @property
-    def grid(self) -> RasterSource | ArraySource:
-        """The source whose grid of pixels, CRS and transform the results take."""
-        return self.feeds[0].source
+    def grid(self) -> Grid:
+        """Size, CRS and transform that the results take: those of the first input, which all share."""
+        return self.feeds[0].source.grid
 
     @property
     def bands(self) -> dict[str, tuple[str, ...]]:
         return {feed.name: feed.spec.band_ids for feed in self.feeds}
+
+    def fingerprint(self) -> list[str]:
+        """What tells this scene from another, so that parts of the one are never taken for parts of the other."""
+        return [f"{feed.name} {feed.source.fingerprint()} {feed.channels}" for feed in self.feeds]
 
     def read(self, windows: Sequence[Window]) -> dict[str, tuple[Pixels, Mask]]:
         """Per input, (B, C, h, w) numbers and (B, h, w) where they are data; windows beyond the edge hold no data there."""
@@ -102,15 +106,15 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     """
     where = label(source)
     by_name = _by_input(model, source)
-    feeds = tuple(_open_feed(model, name, item, options, shared=len(by_name)) for name, item in by_name.items())
+    shares = not isinstance(source, Mapping)
+    feeds = tuple(_open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
     _check_shared_grid(feeds)
     return Scene(feeds=feeds, label=where)
 
 
 def check_georeference(scene: Scene) -> None:
     """Raise unless the scene has a CRS, for inputs that are rasters."""
-    source = scene.grid
-    if source.crs is None and any(feed.spec.kind is Kind.RASTER for feed in scene.feeds):
+    if scene.grid.crs is None and any(feed.spec.kind is Kind.RASTER for feed in scene.feeds):
         raise InputError(
             f"{scene.label} has no CRS; expected a georeferenced raster."
             " If you know it, say --crs EPSG:32632 (with the right code)"
@@ -129,33 +133,34 @@ def _by_input(model: Model, source: Any) -> dict[str, Any]:
     return {name: source[name] for name in names if name in source}
 
 
-def _open_feed(model: Model, name: str, item: Any, options: Options, *, shared: int) -> Feed:
+def _open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
     choices = [spec for spec in model.variant.inputs if spec.name == name]
+    shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
     source = open_source(item, choices, crs=options.crs, nodata=options.nodata)
     where = label(item)
-    names = list(source.names) if shared == 1 else _own_names(source.names, choices)
-    matched = inputs.match(choices, names, bands=options.bands, sensor=options.sensor, where=where)
-    radiometry = inputs.radiometry(
+    matched = inputs.match(
+        choices,
+        source.names,
+        bands=options.bands,
+        sensor=options.sensor,
+        level=inputs.product_level(source.tags),
+        shared_with=shared_with,
+        where=where,
+    )
+    said = inputs.radiometry(
         source.tags,
         [source.scales[channel] for channel in matched.channels],
         [source.offsets[channel] for channel in matched.channels],
         scale=options.scale,
         offset=options.offset,
         baseline=options.baseline,
+        where=where,
     )
-    preprocess = Preprocess(matched.spec, to_declared=radiometry.to_declared(matched.spec))
+    preprocess = Preprocess(matched.spec, to_declared=said.to_declared(matched.spec, where))
     feed = Feed(name=name, spec=matched.spec, source=source, channels=matched.channels, preprocess=preprocess)
     _check_size(feed, where)
-    _check_numbers(feed, radiometry, where)
+    _check_numbers(feed, said, where)
     return feed
-
-
-def _own_names(names: Sequence[str | None], choices: Sequence[InputSpec]) -> list[str | None]:
-    """Names of a file that serves several inputs: those of the other inputs are not this one's business."""
-    from zoo.bands import normal_form, spellings
-
-    mine = {spelling for spec in choices for band in spec.band_ids for spelling in spellings(band)}
-    return [name if name is not None and normal_form(name) in mine else None for name in names]
 
 
 def _check_size(feed: Feed, where: str) -> None:
@@ -167,7 +172,7 @@ def _check_size(feed: Feed, where: str) -> None:
         )
 
 
-def _check_numbers(feed: Feed, radiometry: inputs.Radiometry, where: str) -> None:
+def _check_numbers(feed: Feed, said: inputs.Radiometry, where: str) -> None:
     """Warn when a sample of the pixels cannot belong to the declared statistics."""
     source = feed.source
     side = min(SAMPLE_SIDE, source.height, source.width)
@@ -178,13 +183,13 @@ def _check_numbers(feed: Feed, radiometry: inputs.Radiometry, where: str) -> Non
     data = np.concatenate([one[:, mask] for one, mask in zip(pixels, valid, strict=True)], axis=1)
     if data.shape[1]:
         percentiles = np.nanpercentile(data.astype(np.float64), [1, 50, 99], axis=1)
-        inputs.check_range(feed.spec, percentiles, radiometry=radiometry, where=where)
+        inputs.check_range(feed.spec, percentiles, radiometry=said, where=where)
 
 
 def _check_shared_grid(feeds: Sequence[Feed]) -> None:
-    first = feeds[0].source
+    first = feeds[0].source.grid
     for feed in feeds[1:]:
-        other = feed.source
+        other = feed.source.grid
         same = (first.height, first.width, first.crs) == (other.height, other.width, other.crs)
         if not same or not np.allclose(first.transform, other.transform):
             raise InputError(

@@ -1,0 +1,93 @@
+"""Batches: cut from the global list, kept as parts, taken up again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zoo import stream
+from zoo.errors import ConfigError, OutputError
+from zoo.options import Options
+from zoo.work import Work, work_for
+
+UNITS = list(range(10))
+
+
+def run(work, *, compute=None, resume=False, batch_size=4):
+    done = []
+
+    def default(loaded):
+        done.append(loaded)
+        return {"square": np.array(loaded) ** 2}, {"n": str(len(loaded))}
+
+    stream.run(
+        UNITS, batch_size=batch_size, load=list, compute=compute or default, work=work, what="test", resume=resume
+    )
+    return done
+
+
+def test_every_unit_is_computed_once_and_in_order(tmp_path):
+    work = Work(tmp_path / "parts", {"a": 1})
+    assert run(work) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    arrays, notes = work.load(2)
+    assert arrays["square"].tolist() == [64, 81]
+    assert notes == {"n": "2"}
+
+
+def test_resume_computes_only_what_is_missing(tmp_path):
+    work = Work(tmp_path / "parts", {"a": 1})
+
+    def stops(loaded):
+        if loaded[0] == 4:
+            raise KeyboardInterrupt
+        return {"square": np.array(loaded) ** 2}, {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work, compute=stops)
+    assert work.has(0)
+    assert not work.has(1)
+    assert run(work, resume=True) == [[4, 5, 6, 7], [8, 9]]
+    assert run(work, resume=False) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_parts_of_other_work_are_not_reused(tmp_path):
+    run(Work(tmp_path / "parts", {"weights": "one"}))
+    with pytest.raises(ConfigError, match=r"parts of other work.*without --resume"):
+        run(Work(tmp_path / "parts", {"weights": "two"}), resume=True)
+
+
+def test_an_error_while_reading_reaches_the_caller(tmp_path):
+    def load(batch):
+        if 4 in batch:
+            raise OSError("disk on fire")
+        return list(batch)
+
+    with pytest.raises(OSError, match="disk on fire"):
+        stream.run(
+            UNITS,
+            batch_size=4,
+            load=load,
+            compute=lambda loaded: ({"x": np.array(loaded)}, {}),
+            work=Work(tmp_path / "parts", {}),
+            what="test",
+        )
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutputError, match="choose an output in a folder that you may write to"):
+        run(work_for(tmp_path / "file" / "out.tif", {}))
+
+
+def test_options_name_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'batch_size'"):
+        Options.of({"batchsize": 4})
+    with pytest.raises(ConfigError, match="expected one of none, mean, cosine"):
+        Options.of({"blend": "gauss"})
+    with pytest.raises(ConfigError, match="batch_size is 0; expected at least 1"):
+        Options.of({"batch_size": 0})
+
+
+def test_recorded_options_hold_what_decides_the_numbers():
+    recorded = Options(resume=True, workers=7, bands="S2", float16=True).recorded()
+    assert recorded == {"bands": "S2", "blend": "none", "batch_size": "8", "precision": "fp32", "float16": "True"}
