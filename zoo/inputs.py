@@ -113,7 +113,7 @@ class _Reading:
     by_common_name: bool = False  # all of them, none by a sensor's own name
     has_cirrus: bool = False
     problem: str | None = None
-    stopped_at: int | None = None  # the channel that is ambiguous or doubled
+    stopped_at: int | None = None  # the first channel that is ambiguous or doubled
 
     @property
     def complete(self) -> bool:
@@ -128,6 +128,7 @@ class _Reading:
 def _read(spec: InputSpec, names: Sequence[str | None], shared_with: Sequence[InputSpec], *, told: bool) -> _Reading:
     channel: dict[str, int] = {}
     unknown: list[str] = []
+    problem, stopped_at = None, None
     numbered = cirrus = False
     for index, name in enumerate(names):
         if told and name in UNUSED:
@@ -139,17 +140,19 @@ def _read(spec: InputSpec, names: Sequence[str | None], shared_with: Sequence[In
                 unknown.append(f"channel {index + 1} " + (f"{name!r}" if name else "without a name"))
             continue
         band, *rest = sorted(ids)
-        if rest or band in channel:
+        if not rest and band not in channel:
+            channel[band] = index
+            numbered |= not _is_common(str(name))
+        elif stopped_at is None:
             problem = _ambiguous(index, name, ids) if rest else _doubled(band, channel[band], index, names)
-            return _Reading(spec=spec, channel=channel, problem=problem, stopped_at=index)
-        channel[band] = index
-        numbered |= not _is_common(str(name))
+            stopped_at = index
     return _Reading(
         spec=spec,
         channel=channel,
         by_common_name=not numbered,
         has_cirrus=cirrus,
-        problem=_incomplete(spec, channel, unknown),
+        problem=problem or _incomplete(spec, channel, unknown),
+        stopped_at=stopped_at,
     )
 
 

@@ -14,6 +14,7 @@ from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resi
 # Ours, where no other source stands beside a number: wide enough that no scene of the training data's kind is doubted.
 REFLECTANCE_MAX = 2.0  # cloud tops and snow slopes exceed 1
 EIGHT_BIT_MAX = 255.0
+EIGHT_BIT_USUAL = 2 * EIGHT_BIT_MAX  # mean and three standard deviations of photographs end near 300
 SPREAD = 3.0  # standard deviations that count as a band's usual range where no percentiles are declared
 
 
@@ -38,7 +39,8 @@ class _Seen:
         )
 
     def expected(self) -> str:
-        return f"{self.low:.4g} to {self.high:.4g} {self.unit}"
+        low = 0.0 if abs(self.low) < 1e-6 * self.span else self.low  # left over from mapping back
+        return f"{low:.4g} to {self.high:.4g} {self.unit}"
 
 
 def check_range(
@@ -143,11 +145,11 @@ def _unit_doubt(seen: Sequence[_Seen]) -> str | None:
         if unit != "DN" or lowest < 0:
             continue
         if highest <= REFLECTANCE_MAX and usual_high > 50 * REFLECTANCE_MAX:
-            scale = "1" if usual_high > EIGHT_BIT_MAX + 1 else "255"
+            scale = "1" if usual_high > EIGHT_BIT_USUAL else "255"
             return f"{found}: scaled to 0..1 already? Say --scale {scale}"
         if highest <= EIGHT_BIT_MAX and usual_high > 4 * EIGHT_BIT_MAX:
             return f"{found}: a picture in 8 bit? Give the digital numbers of the product, or say their --scale"
-        if usual_high <= EIGHT_BIT_MAX + 1 and highest > EIGHT_BIT_MAX + 1:
+        if usual_high <= EIGHT_BIT_USUAL and highest > EIGHT_BIT_MAX + 1:
             return f"{found}: more than 8 bit; bring them to 0..255, such as with --scale {EIGHT_BIT_MAX / highest:.3g}"
     return None
 
@@ -156,7 +158,8 @@ def _offset_doubt(seen: Sequence[_Seen], said: Radiometry) -> str | None:
     """The 1000 DN of processing baseline 04.00, still there or removed twice."""
     bands = [one for one in seen if one.band.startswith("S2:") and one.unit == "DN"]
     dark = [one for one in bands if one.low < 500]  # coastal and blue of L1C start near 1000 DN for their haze
-    if dark and not said.says_baseline and all(one.mapped[0] >= 1000 for one in dark):
+    near = all(one.mapped[0] >= 1000 and one.mapped[1] <= one.high + one.span for one in dark)
+    if dark and near and not said.says_baseline:
         least = min(dark, key=lambda one: one.mapped[0])
         return (
             f"no band has anything below 1000 DN ({least.found()}, expected about {least.expected()}): is the offset of"
@@ -192,7 +195,7 @@ def _outside_doubt(seen: Sequence[_Seen]) -> str | None:
     if not outside:
         return None
     first = outside[0]
-    others = f" and {len(outside) - 1} more bands" if len(outside) > 1 else ""
+    others = f", and {', '.join(one.band for one in outside[1:])} alike" if len(outside) > 1 else ""
     return (
         f"{first.found()}, expected about {first.expected()}{others}: another unit, or another band? Check --bands,"
         " --scale, --offset"
