@@ -219,15 +219,11 @@ def _adopt(wanted: Wanted, commit: str | None) -> dict[str, Record]:
 
     The proof is the pin's SHA-256, or the hash that is the blob's name.
     """
-    missing = HubError(
-        f"{wanted} is not in the cache ({records.hub_cache()}) and zoo is offline:"
-        f" connect once, without HF_HUB_OFFLINE and --offline, and type {wanted.line}"
-    )
     if commit is None:
         ref = records.hub_cache() / records.repo_folder(wanted.repo) / "refs" / wanted.revision
         commit = ref.read_text().strip() if ref.is_file() else ""
     if not COMMIT.fullmatch(commit):
-        raise missing
+        raise _missing(wanted)
     found = {}
     for name in (*wanted.names, *wanted.extras):
         path = records.snapshot(wanted.repo, commit) / name
@@ -236,7 +232,7 @@ def _adopt(wanted: Wanted, commit: str | None) -> dict[str, Record]:
         pin = wanted.pin.sha256 if wanted.pin and name == wanted.pin.file else None
         proof = pin or path.resolve().name
         if not path.is_file() or not re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", proof):
-            raise missing
+            raise _missing(wanted)
         if not Declared(name=proof, size=None).fits(path):
             raise HubError(
                 f"{path} is damaged: its hash is not {proof}; offline, so it cannot be fetched again:"
@@ -246,3 +242,10 @@ def _adopt(wanted: Wanted, commit: str | None) -> dict[str, Record]:
     for record in found.values():
         records.write_record(record)
     return found
+
+
+def _missing(wanted: Wanted) -> HubError:
+    return HubError(
+        f"{wanted} is not in the cache ({records.hub_cache()}) and zoo is offline:"
+        f" connect once, without HF_HUB_OFFLINE and --offline, and type {wanted.line}"
+    )

@@ -32,6 +32,9 @@ from zoo.errors import WeightsError
 logger = logging.getLogger(__name__)
 
 
+PARTIAL = "*.zoo-*.incomplete"  # files of `zoo.transfer` on their way
+
+
 class State(StrEnum):
     """How a cached file compares with its record."""
 
@@ -204,7 +207,7 @@ def cache_verify() -> tuple[CacheEntry, ...]:
 
 
 def cache_remove(repo: str, commit: str | None = None) -> int:
-    """Remove the recorded files of a repository, or of one of its commits.
+    """Remove the recorded files of a repository and parts of interrupted downloads, or the files of one commit.
 
     What other programs put into the same repository's folder stays, and so does a file that another commit shares.
 
@@ -215,11 +218,14 @@ def cache_remove(repo: str, commit: str | None = None) -> int:
         WeightsError: nothing of that name is recorded, or the cache cannot be written.
     """
     records = [one for one in _records() if one.repo == repo and commit in (None, one.commit)]
-    if not records:
+    parts = list((hub_cache() / repo_folder(repo) / "blobs").glob(PARTIAL)) if commit is None else []
+    if not records and not parts:
         have = ", ".join(sorted({one.repo for one in _records()})) or "nothing"
         raise WeightsError(f"nothing recorded of {repo!r}; the cache holds {have}; see `zoo cache list`")
     try:
-        freed = sum(_remove(record) for record in records)
+        freed = sum(_remove(record) for record in records) + sum(part.stat().st_size for part in parts)
+        for part in parts:
+            part.unlink()
         for ref in (zoo_cache() / "records" / repo_folder(repo) / "refs").glob("*.json"):
             if commit in (None, commit_of(repo, unquote(ref.stem))):
                 ref.unlink()

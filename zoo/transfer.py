@@ -213,7 +213,7 @@ def _take_over(blob: Path) -> Path:
 
 def _is_abandoned(partial: Path) -> bool:
     host, _, number = partial.name.partition(".zoo-")[2].removesuffix(".incomplete").rpartition("-")
-    if host == socket.gethostname() and number.isdigit():
+    if host == socket.gethostname() and number.isdigit() and os.name == "posix":  # elsewhere signal 0 is not harmless
         try:
             os.kill(int(number), 0)
         except ProcessLookupError:

@@ -14,7 +14,7 @@ import pytest
 
 from zoo import transfer
 from zoo.errors import HubError, WeightsError
-from zoo.hub import cache_list, cache_verify, fetch_file
+from zoo.hub import cache_list, cache_remove, cache_verify, fetch_file
 from zoo.records import State, hub_cache
 
 REPO = "lab/tiny"
@@ -45,6 +45,14 @@ def test_download_that_was_given_up_resumes_at_the_next_call(hub, commit, naps):
     assert fetch_file(REPO, "model.safetensors").path.read_bytes() == LARGE
     assert hub.ranges()[-1] == "bytes=300000-"
     assert names("*.incomplete") == []
+
+
+def test_part_of_a_download_that_nobody_wants_any_more_is_removed(hub, commit, naps):
+    hub.faults["file"] = [("cut", 300_000)] + [("cut", 0)] * (transfer.TRIES - 1)
+    with pytest.raises(HubError):
+        fetch_file(REPO, "model.safetensors")
+    assert cache_remove(REPO) == 300_000
+    assert names("blobs/*") == []
 
 
 def test_killed_process_leaves_a_part_that_the_next_one_takes_over(hub, commit, python):
