@@ -1,0 +1,315 @@
+"""Raster files and photographs, opened for reading by windows.
+
+What a file is, its contents decide: GDAL recognises it. Photographs (JPEG, PNG, WebP without a CRS) are turned upright
+as their EXIF orientation says and decoded once, since their codecs cannot jump to a window.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from zoo.errors import InputError
+from zoo.io.arrays import ArraySource, open_array
+from zoo.io.grid import Grid
+from zoo.io.source import Mask, Pixels, RasterSource
+from zoo.tiling import Window
+
+if TYPE_CHECKING:
+    from zoo.spec import InputSpec
+
+__all__ = ["ArraySource", "FileSource", "RasterSource", "gdal", "open_array", "open_raster", "open_source"]
+
+CACHE_MB = 128  # ours: GDAL's own default, 5 % of the memory, grows with the machine and would grow with the scene
+DECODED_MB = 1024  # ours: larger pictures are read by windows, slowly, rather than held in memory
+PICTURES = ("JPEG", "PNG", "WEBP")
+COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+EXIF_ORIENTATION = 274
+# EXIF 2.32, 4.6.4: how the stored picture is turned upright: (swap axes, then flip rows, flip columns).
+UPRIGHT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+# First bytes of what people take for rasters.
+SIGNATURES = (
+    (b"PK\x03\x04", "a ZIP archive; unpack it"),
+    (b"\x1f\x8b", "gzip-compressed; unpack it"),
+    (b"%PDF", "a PDF"),
+    (b"SQLite format 3", "an SQLite database (a GeoPackage of vectors?)"),
+    (b"PAR1", "a Parquet table"),
+    (b"<", "HTML or XML, perhaps the error page of a download; download it again"),
+    (b"version https://git-lfs", "a Git LFS pointer; type `git lfs pull`"),
+)
+
+
+@contextlib.contextmanager
+def gdal(**options: Any) -> Iterator[None]:
+    """GDAL with a block cache of fixed size (unless the user set `GDAL_CACHEMAX`) and no patience for cut JPEGs."""
+    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE_MB}
+    with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True, **cache, **options):
+        yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(RasterSource):
+    """A raster file; see `RasterSource`."""
+
+    path: str
+    _indexes: tuple[int, ...]  # GDAL's number, from 1, of each band
+    _file: _File
+
+    def _inside(self, window: Window, channels: tuple[int, ...]) -> tuple[Pixels, Mask | None]:
+        indexes = [self._indexes[channel] for channel in channels]
+        try:
+            if self._file.picture:
+                pixels, unmasked = self._file.decoded(self._indexes, self.dtype)
+                rows, cols = window.slices
+                mask = None if unmasked is None else unmasked[rows, cols].copy()
+                return pixels[:, rows, cols][list(channels)], mask
+            return self._file.read(indexes, window, self.dtype)
+        except (RasterioError, OSError, SyntaxError) as err:  # SyntaxError is what Pillow raises for a broken PNG
+            reason = err.__cause__ or err
+            raise InputError(
+                f"{self.path}: cannot read {window}: {reason}; the file is damaged or cut short"
+                f" ({_size(self.path)}); download or export it again"
+            ) from err
+
+
+def open_raster(path: str | os.PathLike[str], *, require_crs: bool = False) -> FileSource:
+    """Open a raster file or photograph; pixels are read later.
+
+    Args:
+        path: a file, or what else GDAL opens (`/vsicurl/...`, `s3://...`, a subdataset's name).
+        require_crs: raise where the file has no CRS.
+
+    Raises:
+        InputError: the file is missing, empty, no raster, a picture under the name of a TIFF, of complex numbers, or
+            has no CRS where one is required.
+    """
+    name = os.fspath(path)
+    file = _File(name)
+    try:
+        with file.handle() as handle:
+            source = _facts(handle, file, name)
+    except (RasterioError, OSError) as err:
+        raise InputError(_why_not(name, err)) from err
+    if require_crs and source.crs is None:
+        raise InputError(
+            f"{name} has no CRS; expected a georeferenced raster. If you know it, say --crs EPSG:32632 (the right code)"
+        )
+    return source
+
+
+def open_source(
+    source: Any, inputs: Sequence[InputSpec] = (), *, crs: Any = None, nodata: float | None = None
+) -> RasterSource:
+    """Open what a user hands over: a path, an array (bands, H, W), an xarray DataArray, or what a plugin can open.
+
+    Args:
+        source: see above; a `RasterSource` is taken as it is.
+        inputs: what the model wants, for plugins that choose by it.
+        crs: overrides the source's.
+        nodata: overrides the source's.
+
+    Raises:
+        InputError: nobody can open it.
+    """
+    if isinstance(source, RasterSource):
+        opened = source
+    elif isinstance(source, str | os.PathLike):
+        try:
+            opened = open_raster(source)
+        except InputError:
+            from zoo.plugins import plugins
+
+            found = plugins().first("zoo_open_source", uri=os.fspath(source), inputs=inputs)
+            if found is None:
+                raise
+            opened = found
+    else:
+        opened = open_array(source)
+    return opened.declared(crs=crs, nodata=nodata)
+
+
+class _File:
+    """Handles of one file, and the pixels of a decoded picture.
+
+    GDAL's handles must not be used by two threads at once: each read takes an idle one or opens another, so there are
+    as many as threads that read at the same time. A process made by fork or pickle opens its own.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.picture = False
+        self._start()
+
+    def _start(self) -> None:
+        self._idle: list[Any] = []
+        self._process = os.getpid()
+        self._decoding = threading.Lock()
+        self._decoded: tuple[Pixels, Mask | None] | None = None
+
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.path, self.picture
+
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.path, self.picture = state
+        self._start()
+
+    @contextlib.contextmanager
+    def handle(self) -> Iterator[Any]:
+        """A dataset that nobody else uses meanwhile."""
+        if self._process != os.getpid():
+            self._start()
+        with gdal():
+            try:
+                handle = self._idle.pop()
+            except IndexError:
+                handle = _open(self.path)
+            try:
+                yield handle
+            finally:
+                self._idle.append(handle)
+
+    def read(self, indexes: Sequence[int], window: Window, dtype: str) -> tuple[Pixels, Mask | None]:
+        """Pixels and the file's own mask, decoded by GDAL."""
+        rows, cols = window.slices
+        place = ((rows.start, rows.stop), (cols.start, cols.stop))
+        with self.handle() as handle:
+            pixels = handle.read(list(indexes), window=place, out_dtype=dtype)
+            return pixels, _own_mask(handle, indexes, place)
+
+    def decoded(self, indexes: Sequence[int], dtype: str) -> tuple[Pixels, Mask | None]:
+        """The whole picture, upright, decoded when first asked for."""
+        with self._decoding:
+            if self._decoded is None:
+                with Image.open(self.path) as picture:
+                    orientation = _orientation(picture)
+                    if picture.format == "PNG":  # GDAL reads what there is of a PNG that was cut short
+                        picture.verify()
+                with self.handle() as handle:
+                    whole = Window(0, 0, handle.height, handle.width)
+                pixels, mask = self.read(indexes, whole, dtype)
+                self._decoded = (
+                    _upright(pixels, orientation),
+                    None if mask is None else _upright(mask[None], orientation)[0],
+                )
+            return self._decoded
+
+
+_opening = threading.Lock()  # `catch_warnings` changes the filters of all threads
+
+
+def _open(path: str) -> Any:
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
+def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask | None:
+    """What the file's mask, or alpha band, says of a window; nodata is compared elsewhere."""
+    if ColorInterp.alpha in handle.colorinterp:
+        alpha = handle.colorinterp.index(ColorInterp.alpha) + 1
+        return np.asarray(handle.read(alpha, window=place) > 0)
+    flags = [set(handle.mask_flag_enums[index - 1]) for index in indexes]
+    if all(MaskFlags.per_dataset in one for one in flags):
+        return np.asarray(handle.read_masks(indexes[0], window=place) > 0)
+    if any(not one & {MaskFlags.all_valid, MaskFlags.nodata} for one in flags):
+        return np.asarray((handle.read_masks(list(indexes), window=place) > 0).all(axis=0))
+    return None
+
+
+def _facts(handle: Any, file: _File, path: str) -> FileSource:
+    _check_kind(handle, path)
+    bands = [place for place, meaning in enumerate(handle.colorinterp) if meaning is not ColorInterp.alpha]
+    dtype = np.result_type(*(handle.dtypes[place] for place in bands))
+    height, width, crs = handle.height, handle.width, handle.crs or None
+    size_mb = len(bands) * height * width * dtype.itemsize / 1e6
+    if handle.driver in PICTURES and crs is None and size_mb <= DECODED_MB and os.path.isfile(path):
+        file.picture = True
+        with Image.open(path) as picture:
+            if UPRIGHT.get(_orientation(picture), (False,))[0]:
+                height, width = width, height
+    return FileSource(
+        name=Path(path).name,
+        path=path,
+        grid=Grid(height=height, width=width, crs=crs, transform=handle.transform),
+        dtype=str(dtype),
+        names=tuple(handle.descriptions[place] or COLOURS.get(handle.colorinterp[place]) for place in bands),
+        nodata_by_band=tuple(handle.nodatavals[place] for place in bands),
+        scales=tuple(handle.scales[place] for place in bands),
+        offsets=tuple(handle.offsets[place] for place in bands),
+        tags=handle.tags(),
+        _indexes=tuple(place + 1 for place in bands),
+        _file=file,
+    )
+
+
+def _check_kind(handle: Any, path: str) -> None:
+    if handle.count == 0:
+        inner = "; ".join(handle.subdatasets[:5]) or "none"
+        raise InputError(f"{path} holds no bands of its own; expected one raster. Rasters inside it: {inner}")
+    if Path(path).suffix.lower() in (".tif", ".tiff") and handle.driver in (*PICTURES, "GIF", "BMP"):
+        raise InputError(
+            f"{path} is a {handle.driver} picture by its contents, not a TIFF; expected a GeoTIFF."
+            f" If the picture is what you mean, rename it to {Path(path).stem}.{handle.driver.lower()}"
+        )
+    if any(dtype.startswith("complex") for dtype in handle.dtypes):
+        raise InputError(
+            f"{path} holds complex numbers (single-look radar?); expected real ones:"
+            " export intensity or amplitude, e.g. with ESA SNAP or gdal_calc"
+        )
+
+
+def _orientation(picture: Image.Image) -> int:
+    return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    swap, rows, cols = UPRIGHT.get(orientation, (False, False, False))
+    turned = pixels.swapaxes(1, 2) if swap else pixels
+    return np.ascontiguousarray(turned[:, :: -1 if rows else 1, :: -1 if cols else 1])
+
+
+def _why_not(path: str, err: Exception) -> str:
+    """What a file that GDAL does not open is, and what to do about it."""
+    file = Path(path)
+    if "://" in path or path.startswith("/vsi"):
+        return f"cannot open {path}: {err}; check the address and your access to it"
+    if not file.exists():
+        there = os.listdir(file.parent) if file.parent.is_dir() else []
+        near = difflib.get_close_matches(file.name, there, n=3)
+        advice = f"did you mean {', '.join(near)}?" if near else "check the path"
+        return f"{path} does not exist; {advice}"
+    if file.is_dir():
+        return f"{path} is a folder; expected one raster file"
+    if not os.access(file, os.R_OK):
+        return f"{path} may not be read by you; change its permissions"
+    if file.stat().st_size == 0:
+        return f"{path} is empty (0 bytes); expected a raster. Download or export it again"
+    with file.open("rb") as start:
+        first = start.read(32).lstrip()
+    looks = next((what for sign, what in SIGNATURES if first.startswith(sign)), f"unknown, beginning {first[:8]!r}")
+    return f"{path} ({_size(path)}) is no raster that GDAL {rasterio.__gdal_version__} reads; it looks {looks}: {err}"
+
+
+def _size(path: str) -> str:
+    return f"{os.path.getsize(path)} bytes" if os.path.isfile(path) else "not a local file"

@@ -1,0 +1,162 @@
+"""What every raster offers, whatever it is read from: facts, and windows of pixels with one mask of validity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from zoo.errors import InputError
+from zoo.io.grid import Grid
+from zoo.tiling import Window
+
+Pixels = np.ndarray[Any, np.dtype[Any]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterSource:
+    """A raster that is read by windows, from any number of threads at once.
+
+    Attributes:
+        name: how messages and tables call it.
+        grid: size, CRS and transform.
+        dtype: of the pixels, as NumPy calls it.
+        names: of the bands in the file's order, `None` where the file does not say.
+        nodata_by_band: value of missing pixels of each band, `None` where there is none.
+        tags: of the file, plain strings.
+        scales: physical = number * scale + offset, per band, as the file declares; not applied.
+        offsets: see `scales`.
+    """
+
+    name: str
+    grid: Grid
+    dtype: str
+    names: tuple[str | None, ...]
+    nodata_by_band: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        return self.grid.height
+
+    @property
+    def width(self) -> int:
+        return self.grid.width
+
+    @property
+    def count(self) -> int:
+        """Number of bands that hold data; an alpha band is part of the mask instead."""
+        return len(self.names)
+
+    @property
+    def crs(self) -> CRS | None:
+        return self.grid.crs
+
+    @property
+    def transform(self) -> Affine:
+        return self.grid.transform
+
+    @property
+    def gsd_m(self) -> float | None:
+        return self.grid.gsd_m
+
+    @property
+    def nodata(self) -> float | None:
+        """Value of missing pixels: that of the first band that has one."""
+        return next((value for value in self.nodata_by_band if value is not None), None)
+
+    def read(self, window: Window | None = None, channels: Sequence[int] | None = None) -> tuple[Pixels, Mask]:
+        """Pixels of a window, and where they are data.
+
+        Args:
+            window: may reach beyond the edge, where nothing is data; `None` = all of the raster.
+            channels: bands by number from 0, in any order; `None` = all.
+
+        Returns:
+            Pixels (C, h, w) in the raster's dtype, 0 beyond the edge; and a mask (h, w), true where there is data:
+            not masked by the file (mask, alpha), finite, and not nodata. In 8-bit imagery nodata is an ordinary
+            intensity too (0 black, 255 white), so a pixel is missing where all the channels that are read have it, as
+            in GDAL's dataset mask; with other types one channel suffices, since -9999 must not reach a network.
+
+        Raises:
+            InputError: blocks of the file cannot be read.
+        """
+        window = window or Window(0, 0, self.height, self.width)
+        channels = tuple(range(self.count)) if channels is None else tuple(channels)
+        inside = window.clipped(self.height, self.width)
+        if inside.height == 0 or inside.width == 0:
+            return np.zeros((len(channels), window.height, window.width), self.dtype), _nothing(window)
+        pixels, unmasked = self._inside(inside, channels)
+        valid = self._holds_data(pixels, channels)
+        if unmasked is not None:
+            valid &= unmasked
+        if inside == window:
+            return pixels, valid
+        padded, mask = np.zeros((len(channels), window.height, window.width), self.dtype), _nothing(window)
+        rows, cols = inside.within(window).slices
+        padded[:, rows, cols], mask[rows, cols] = pixels, valid
+        return padded, mask
+
+    def declared(self, *, crs: Any = None, nodata: float | None = None) -> Self:
+        """The same raster with what the user knows better than the file: a CRS, the value of missing pixels.
+
+        Raises:
+            InputError: the CRS is none.
+        """
+        changes: dict[str, Any] = {}
+        if crs is not None:
+            changes["grid"] = replace(self.grid, crs=to_crs(crs))
+        if nodata is not None:
+            changes["nodata_by_band"] = (float(nodata),) * self.count
+        return replace(self, **changes)
+
+    def _inside(self, window: Window, channels: tuple[int, ...]) -> tuple[Pixels, Mask | None]:
+        """Pixels of a window within the edges, and the mask that the file itself keeps, if it does."""
+        raise NotImplementedError
+
+    def _holds_data(self, pixels: Pixels, channels: tuple[int, ...]) -> Mask:
+        missing = [
+            np.zeros(pixels.shape[1:], np.bool_) if value is None else band == value
+            for band, value in zip(pixels, (self._comparable(channel) for channel in channels), strict=True)
+        ]
+        join = np.logical_and if self.dtype == "uint8" else np.logical_or
+        valid: Mask = ~join.reduce(missing)
+        if np.issubdtype(pixels.dtype, np.floating):
+            valid &= np.isfinite(pixels).all(axis=0)
+        return valid
+
+    def _comparable(self, channel: int) -> Any:
+        """Nodata as a pixel can hold it; `None` where no pixel can (NaN is found as such, -9999 is no uint8)."""
+        value, dtype = self.nodata_by_band[channel], np.dtype(self.dtype)
+        if value is None or np.isnan(value):
+            return None
+        if np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            return dtype.type(int(value)) if value == int(value) and limits.min <= value <= limits.max else None
+        return dtype.type(value)
+
+
+def to_crs(crs: Any) -> CRS:
+    """A CRS of what a user writes (`"EPSG:32632"`, WKT, a number, an object with `to_wkt`).
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as err:
+        raise InputError(
+            f"{crs!r} is no CRS that PROJ knows; expected a code such as EPSG:32632 (the zone of the data)"
+        ) from err
+
+
+def _nothing(window: Window) -> Mask:
+    return np.zeros((window.height, window.width), np.bool_)
