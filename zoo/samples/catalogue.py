@@ -1,0 +1,122 @@
+"""Ready scenes and labelled chips of the synthetic world, by the sensor's name."""
+
+# N chips, C channels, H W pixels
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import ConfigError
+from zoo.samples.cover import COVERS
+from zoo.samples.noise import uniform
+from zoo.samples.scenes import Scene
+from zoo.samples.sensors import aerial, cover_map, sentinel1, sentinel2, sentinel2_l1c
+from zoo.samples.world import Frame, World, build_world
+
+CHIPS_PER_WORLD = 12
+SEARCH_PX, SEARCH_M = 40, 350.0  # ours: grid on which places for chips are looked for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """One way to look at the world: `render(world, frame, **options) -> Scene`, and its usual pixel."""
+
+    render: Callable[..., Scene]
+    pixel_m: float
+
+
+#: Every view by name. A new sensor is one more row.
+VIEWS: dict[str, View] = {
+    "sentinel2": View(render=sentinel2, pixel_m=10.0),
+    "sentinel2-l1c": View(render=sentinel2_l1c, pixel_m=10.0),
+    "sentinel1": View(render=sentinel1, pixel_m=10.0),
+    "aerial": View(render=aerial, pixel_m=0.5),
+    "cover": View(render=cover_map, pixel_m=10.0),
+}
+
+
+def scene(
+    sensor: str,
+    *,
+    seed: int = 0,
+    size: int | tuple[int, int] = 512,
+    pixel_m: float | None = None,
+    centre_m: tuple[float, float] = (0.0, 0.0),
+    **options: Any,
+) -> Scene:
+    """One scene of the world of a seed.
+
+    Args:
+        sensor: a name of `VIEWS`: `"sentinel2"`, `"sentinel2-l1c"`, `"sentinel1"`, `"aerial"`, `"cover"` (the truth).
+        seed: which world.
+        size: pixels, (height, width) or one side.
+        pixel_m: size of a pixel where it is not the sensor's usual one (aerial 0.5 m, the others 10 m).
+        centre_m: middle of the scene, metres east and north of the world's origin.
+        options: the sensor's own (`collar_px`, `gap`; `level`, `baseline` of Sentinel-2).
+
+    Raises:
+        ConfigError: unknown sensor, empty frame, or an option out of range.
+    """
+    view = _view(sensor)
+    frame = Frame.centred(size, pixel_m=pixel_m or view.pixel_m, centre_m=centre_m)
+    return view.render(build_world(seed), frame, **options)
+
+
+def chips(
+    seed: int, sensor: str, n: int, size: int = 64, pixel_m: float | None = None
+) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """Labelled chips from many worlds, about as many of each cover as there are places for it.
+
+    Returns:
+        pixels: (n, C, size, size) in the sensor's numbers and dtype.
+        labels: (n,) number in `COVERS` of the cover that fills most of the chip.
+
+    Chips of another seed are other places of other worlds: train on one, evaluate on another.
+    """
+    view = _view(sensor)
+    pixel = pixel_m or view.pixel_m
+    found: list[NDArray[np.generic]] = []
+    labels: list[int] = []
+    while len(found) < n:
+        number = len(found) // CHIPS_PER_WORLD
+        world = build_world(int(uniform(seed, 61, number)[0] * 2**31))
+        for centre in _places(world, min(CHIPS_PER_WORLD, n - len(found))):
+            frame = Frame.centred(size, pixel_m=pixel, centre_m=centre)
+            seen = view.render(world, frame)
+            found.append(seen.pixels)
+            labels.append(int(np.bincount(seen.cover.ravel(), minlength=len(COVERS)).argmax()))
+    return np.stack(found), np.array(labels, np.int64)
+
+
+def _places(world: World, num: int) -> list[tuple[float, float]]:
+    """Places whose surroundings are one cover: each cover that the world has in turn."""
+    frame = Frame.centred(SEARCH_PX, pixel_m=SEARCH_M)
+    cover = world.at(frame).cover
+    padded = np.pad(cover, 1, mode="edge")
+    alike = sum(
+        (padded[1 + down : 1 + down + SEARCH_PX, 1 + right : 1 + right + SEARCH_PX] == cover).astype(np.float64)
+        for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0))
+    )
+    order = alike + uniform(world.seed, 62, np.arange(cover.size)).reshape(cover.shape)
+    ranked = np.argsort(-order, axis=None, kind="stable")
+    of_cover = [ranked[cover.ravel()[ranked] == number] for number in range(len(COVERS))]
+    present = [places for places in of_cover if places.size]
+    turn = int(uniform(world.seed, 63, 0)[0] * len(present))
+    picked = [present[(turn + k) % len(present)] for k in range(num)]
+    x, y = frame.x_m, frame.y_m
+    chosen = []
+    for k, places in enumerate(picked):
+        index = places[min(k // len(present), places.size - 1)]
+        chosen.append((float(x[index % SEARCH_PX]), float(y[index // SEARCH_PX])))
+    return chosen
+
+
+def _view(sensor: str) -> View:
+    if sensor not in VIEWS:
+        raise ConfigError(f"the synthetic world has no sensor {sensor!r}; choose one of {', '.join(VIEWS)}")
+    return VIEWS[sensor]
