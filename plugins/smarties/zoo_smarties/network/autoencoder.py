@@ -119,6 +119,12 @@ class Autoencoder(Trunk):
         ]
         return Reconstruction(made[0], made[1], mask_BN, restore_BN)
 
+    def embed(self, cut: Cut) -> Tensor:
+        """The normed class token (B, D) of an unmasked image, as the encoder alone gives it."""
+        grid = (cut.patches.shape[1], cut.patches.shape[2])
+        tokens_BND = self.spectrum_projection.patches(cut.patches.flatten(1, 2).flatten(3), cut.numbers.flatten(1, 2))
+        return self.norm(self.transform(self.with_positions(tokens_BND, grid))[:, 0])
+
     def _mix(self, first: Cut, second: Cut, draws_BN: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """(tokens, pixels, numbers) of both streams after the exchange."""
         pairs = []
