@@ -266,6 +266,14 @@ def test_speckle_has_the_looks_of_the_product(radar):
     assert looks == pytest.approx(LOOKS, rel=0.2)
 
 
+def test_windows_of_one_world_do_not_share_their_noise():
+    grains = []
+    for north in (0.0, 5000.0):
+        decibel = samples.scene("sentinel1", seed=0, size=64, centre_m=(0.0, north)).pixels[0]
+        grains.append((decibel[1:, 1:] - decibel[:-1, :-1]).ravel())
+    assert abs(np.corrcoef(*grains)[0, 1]) < 0.1
+
+
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_numbers_stay_within_the_percentiles_that_smarties_declares(seed):
     optical = samples.scene("sentinel2", seed=seed, size=512)

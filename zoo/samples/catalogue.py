@@ -51,6 +51,9 @@ def scene(
 ) -> Scene:
     """One scene of the world of a seed.
 
+    Twelve bands take about 0.6 GB of memory and 1.5 s per million pixels while they are drawn; what is larger than a few
+    million pixels is better drawn window by window (`Frame`, `View.render`): the ground agrees where they meet.
+
     Args:
         sensor: a name of `VIEWS`: `"sentinel2"`, `"sentinel2-l1c"`, `"sentinel1"`, `"aerial"`, `"cover"` (the truth).
         seed: which world.

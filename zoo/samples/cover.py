@@ -64,9 +64,9 @@ class Growth:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._fields = draw_fields(place)
         self._town = settle(place)
         self._farmed = _farmed(place)
+        self._fields = draw_fields(place) if self._farmed.any() else _no_fields(place)
         self.cover = _cover(place, self._fields, self._farmed, self._town)
 
     @property
@@ -115,6 +115,13 @@ def draw_fields(place: Place) -> Fields:
     turned = second_draw * 7 % 1 < 0.4
     rows = np.where(turned, along, across).astype(np.float32)
     return Fields(parcel=parcel, edge_m=edge, draw=(first_draw, second_draw), along_m=rows)
+
+
+def _no_fields(place: Place) -> Fields:
+    """The pattern of fields where nobody looks at it."""
+    shape = place.frame.height, place.frame.width
+    nothing = np.zeros(shape, np.float32)
+    return Fields(parcel=np.full(shape, -1, np.int64), edge_m=nothing, draw=(nothing, nothing), along_m=nothing)
 
 
 def _farmed(place: Place) -> Bools:
@@ -206,6 +213,8 @@ def _add_ground(soft: _Mixture, place: Place, cover: NDArray[np.uint8], fields: 
 
 def _add_crops(soft: _Mixture, place: Place, crops: Bools, fields: Fields, vigour: Floats) -> None:
     """One crop per field, more or less dense; bare soil between the plants, and rows where pixels are fine."""
+    if not crops.any():
+        return
     first, second = fields.draw
     kind = first / 0.84
     green = np.clip(0.62 + 0.36 * second + 0.06 * vigour, 0, 1)

@@ -75,7 +75,7 @@ def sentinel2(
     wide, inner = _on_coarse_grid(frame)
     place = world.at(wide)
     reflectance = optical(place)
-    rng = np.random.default_rng([world.seed, 2])
+    rng = _noise(world, frame, 2)
     offset = 1000 if baseline >= "04.00" else 0
     pixels = np.empty((len(names), frame.height, frame.width), np.uint16)
     for channel, name in enumerate(names):
@@ -109,7 +109,7 @@ def sentinel1(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.
     power = np.tensordot(BACKSCATTER.T, place.materials, axes=1).astype(np.float32)
     power *= 10 ** np.clip(0.08 * brightness(place), -0.3, 0.3)
     power *= 10 ** np.clip(-0.5 * place.gradient[0], -0.3, 0.3)  # ours: 5 dB per unit of slope
-    rng = np.random.default_rng([world.seed, 1])
+    rng = _noise(world, frame, 1)
     taps = np.array([0.2, 0.6, 0.2], np.float32)
     shape = LOOKS * float(np.sum(taps**2)) ** 2  # so that the looks are LOOKS after the filter
     speckle = rng.standard_gamma(shape, power.shape, np.float32) / np.float32(shape)
@@ -132,7 +132,7 @@ def aerial(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.0) 
     reflectance = optical(place, bands)
     inner = slice(reach, reach + frame.height), slice(reach, reach + frame.width)
     reflectance = reflectance[(slice(None), *inner)]
-    rng = np.random.default_rng([world.seed, 3])
+    rng = _noise(world, frame, 3)
     # ours: a camera's exposure (reflectance 0.32 is white) and gamma (1/2.2), on light that is bluer in the shade
     seen = np.clip((reflectance + 0.004) / 0.32, 0, 1) ** np.float32(1 / 2.2)
     numbers = 255 * seen + rng.standard_normal(seen.shape, np.float32) * np.float32(2.0)
@@ -216,6 +216,12 @@ def _moved(field: Floats, down: int, right: int) -> Floats:
 # ----------------------------------------------------------------------------------------------------------- Sentinel-2
 
 
+def _noise(world: World, frame: Frame, sensor: int) -> np.random.Generator:
+    """The sensor's noise over a frame: another window, even one that overlaps, is another recording."""
+    corner = [round(metres * 100) % 2**32 for metres in (frame.west_m, frame.north_m)]
+    return np.random.default_rng([world.seed, sensor, *corner])
+
+
 def noise_reflectance(band: str) -> float:
     """Standard deviation of the noise of a Sentinel-2 band, as reflectance, at its reference radiance."""
     _, _, radiance, ratio, irradiance, _, _ = _ROWS[band]
@@ -266,7 +272,7 @@ def _seen(world: World, frame: Frame, collar_px: int, gap: float) -> NDArray[np.
     if not 0 <= gap <= 1 or collar_px < 0:
         raise ConfigError(f"collar_px={collar_px}, gap={gap}: expected a collar of 0 pixels or more and a gap of 0..1")
     seen = np.zeros((frame.height, frame.width), bool)
-    seen[collar_px : frame.height - collar_px, collar_px : frame.width - collar_px] = True
+    seen[collar_px : max(frame.height - collar_px, 0), collar_px : max(frame.width - collar_px, 0)] = True
     if gap > 0:
         size = max(frame.height, frame.width) * frame.pixel_m / 4
         clouds = smooth(world.seed + 3, [0], frame.x_m, frame.y_m, size)[0]
