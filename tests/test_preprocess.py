@@ -13,9 +13,10 @@ import torch
 from skimage.transform import resize as skimage_resize
 
 from zoo.errors import InputError, SpecError
-from zoo.preprocess import Preprocess, resize_matrix, spline_resize
+from zoo.preprocess import Preprocess, spline_resize
 from zoo.radiometry import LinearMap
-from zoo.spec import Band, Clip, Decibel, Fill, InputSpec, Kind, Normalise, Percentile, Resize, Scale
+from zoo.resize import resize_matrix
+from zoo.spec import Band, Clip, Decibel, Fill, InputSpec, Kernel, Kind, Normalise, Percentile, Resize, Scale
 
 PARITY = Path(os.environ.get("ZOO_PARITY", "../shared/parity")) / "smarties" / "preprocessing"
 OURS = "ours: test"
@@ -294,6 +295,38 @@ def test_matrices_are_made_once():
     np.testing.assert_allclose(resize_matrix(37, 53, 3, antialias=True).sum(1), 1.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("kernel", [Kernel.BILINEAR, Kernel.BICUBIC])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_torchs_kernels(kernel, antialias):
+    images = torch.rand(2, 3, 30, 41, generator=torch.Generator().manual_seed(0)) * 9 - 3
+    step = Resize(size=(17, 50), kernel=kernel, antialias=antialias, clip=False, source=OURS)
+    out = Preprocess(an_input(step))(images, resize=True)
+    reference = torch.nn.functional.interpolate(images, (17, 50), mode=kernel.value, antialias=antialias)
+    torch.testing.assert_close(out, reference, rtol=0, atol=0)
+    clipped = Preprocess(an_input(replace(step, clip=True)))(images, resize=True)
+    assert clipped[0].max() <= images[0].max()
+    assert clipped[1].min() >= images[1].min()
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 90), (91, 60), (60, 60), (33, 200)])
+def test_the_shorter_side_is_scaled_and_the_centre_cut(height, width):
+    """A ramp along the longer side: the cut holds its middle, at the scale of the shorter side."""
+    tall = height > width
+    ramp = torch.arange(max(height, width), dtype=torch.float32) - (max(height, width) - 1) / 2
+    image = (ramp[:, None] if tall else ramp[None, :]).expand(1, 3, height, width)
+    step = Resize(size=(24, 24), shorter=30, order=1, source=OURS)
+    out = Preprocess(an_input(step))(image, resize=True)
+    assert out.shape == (1, 3, 24, 24)
+    profile = out[0, 0, :, 0] if tall else out[0, 0, 0, :]
+    assert abs(profile.mean()) <= 0.5 * min(height, width) / 30  # odd spare pixels leave half a pixel
+    np.testing.assert_allclose(profile.diff()[5:-5].numpy(), min(height, width) / 30, rtol=0.02)
+
+
+def test_a_cut_larger_than_the_shorter_side_is_the_specs_fault():
+    with pytest.raises(SpecError, match="shorter side of 20 px"):
+        Preprocess(an_input(Resize(size=(24, 24), shorter=20, source=OURS)))
+
+
 # ------------------------------------------------------------------------------------------------------------ parity
 
 
@@ -344,6 +377,28 @@ WHU = (  # the same, evaluation set WHU-RS19
 )
 
 
+RESISC45 = (  # the same, evaluation set RESISC45
+    Percentile(
+        low=(9.302753751240079, 15.39449249751984, 11.39449249751984),
+        high=(240.5137687562004, 238.42203000992066, 236.33029126364087),
+        source="gsumbul/SMARTIES@fc0df04",
+    ),
+    Normalise(
+        mean=(0.3654215335845947, 0.366093248128891, 0.3381563425064087),
+        std=(0.2231537103652954, 0.21009083092212677, 0.20738767087459564),
+        source="gsumbul/SMARTIES@fc0df04",
+    ),
+)
+UC_MERCED = (  # the same, evaluation set UC-Merced
+    Percentile(
+        low=(5.498963563859194, 13.11450763095778, 15.76891186580283),
+        high=(244.8077720335493, 243.6155440670986, 240.8077720335493),
+        source="gsumbul/SMARTIES@fc0df04",
+    ),
+    RGB_SENSOR[1],
+)
+
+
 @pytest.mark.parametrize(("sensor", "steps"), [("RGB", RGB_SENSOR), ("SENTINEL1-GRD", S1_SENSOR)])
 def test_normalisation_equals_the_authors(golden, sensor, steps):
     tensors, _ = golden
@@ -362,6 +417,35 @@ def test_resize_of_whole_images_equals_the_authors(golden):
     linear = replace(resize, size=tuple(tensors["out.whu.image"].shape[-2:]), order=1)
     out = Preprocess(an_input(*WHU, linear))(aerial, resize=True)[0]
     np.testing.assert_allclose(out.numpy(), tensors["out.whu.image"], rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("dataset", ["resisc45", "ucmerced"])
+def test_resize_to_the_shorter_side_equals_the_authors(golden, dataset):
+    tensors, _ = golden
+    steps = {"resisc45": RESISC45, "ucmerced": UC_MERCED}[dataset]
+    cut = Resize(size=(64, 64), shorter=73, source="256 / 224 * 64; gsumbul/SMARTIES@fc0df04")
+    aerial = torch.from_numpy(tensors[f"in.{dataset}.raw"])[None]
+    out = Preprocess(an_input(*steps, cut))(aerial, resize=True)[0]
+    np.testing.assert_allclose(out.numpy(), tensors[f"out.{dataset}.image"], rtol=0, atol=5e-6)
+
+
+def test_bicubic_resize_of_tensors_equals_ecowikirs():
+    case = PARITY.parents[1] / "ecowikirs" / "preprocess_eval"
+    if not case.is_dir():
+        pytest.skip(f"parity recordings are not at {case}; set ZOO_PARITY")
+    from safetensors.numpy import load_file
+
+    tensors, config = load_file(case / "golden.safetensors"), json.loads((case / "manifest.json").read_text())["config"]
+    steps = (
+        Scale(factor=1 / 255, source=OURS),
+        Resize(size=(224, 224), shorter=224, kernel=Kernel.BICUBIC, clip=False, source=OURS),
+        Normalise(mean=tuple(config["mean"]), std=tuple(config["std"]), source=OURS),
+    )
+    stride = config["stored_stride"]
+    for index in range(len(config["sizes_wh"])):
+        image = torch.from_numpy(tensors[f"in.image_{index}"]).permute(2, 0, 1)[None]
+        out = Preprocess(an_input(*steps))(image, resize=True)[0, :, ::stride, ::stride]
+        np.testing.assert_allclose(out.numpy(), tensors[f"out.pixel_{index}"], rtol=0, atol=5e-6)
 
 
 def test_crops_equal_the_authors(golden):

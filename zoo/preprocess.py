@@ -12,7 +12,6 @@ of bounds per band. The pixels go through that in float32.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -24,7 +23,10 @@ from torch import Tensor
 
 from zoo.errors import InputError, SpecError
 from zoo.radiometry import LinearMap, Numbers
+from zoo.resize import resize, spline_resize
 from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resize, Scale, Step
+
+__all__ = ["Preprocess", "spline_resize"]
 
 Array = NDArray[np.float64]
 
@@ -49,6 +51,9 @@ class Preprocess:
         where = f"input {spec.name!r} {spec.label}".rstrip()
         if sum(isinstance(step, Resize) for step in spec.steps) > 1:
             raise SpecError(f"{where} declares two Resize steps; an input has one size")
+        for step in spec.steps:
+            if isinstance(step, Resize) and step.shorter is not None and step.shorter < max(step.size):
+                raise SpecError(f"{where}: Resize to a shorter side of {step.shorter} px leaves no {step.size} to cut")
         first = _declared(LinearMap(*to_declared or ()), len(spec.bands))
         self._whole = _compile(first, spec.steps, where)
         self._windows = _compile(first, tuple(step for step in spec.steps if not isinstance(step, Resize)), where)
@@ -147,8 +152,7 @@ class _Resize:
     step: Resize
 
     def run(self, x: Tensor, missing: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        step = self.step
-        return spline_resize(x, step.size, order=step.order, antialias=step.antialias, clip=step.clip), missing
+        return resize(x, self.step), missing
 
 
 _Stage = _Affine | _Decibel | _Fill | _Resize
@@ -255,60 +259,3 @@ def _limit(before: _Affine, low: ArrayLike, high: ArrayLike) -> _Affine:
         low=np.clip(before.low, low, high),
         high=np.clip(before.high, low, high),
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ resize
-
-
-def spline_resize(
-    x: Tensor, size: tuple[int, int], *, order: int = 3, antialias: bool = True, clip: bool = True
-) -> Tensor:
-    """Resize as scikit-image does, as one small matrix product per axis.
-
-    Blur, spline prefilter and interpolation are linear and separable, so each axis has one matrix, made once per
-    (in, out, order, antialias) by SciPy itself.
-
-    Args:
-        x: (..., H, W), float32 or float64, finite; leading axes beyond (C, H, W) are a batch.
-        size: (h, w) afterwards.
-        order: of the spline, 0 (nearest) to 5; 3 is cubic.
-        antialias: when shrinking, blur first with a Gaussian of sigma max(0, (in / out - 1) / 2) per axis.
-        clip: limit the result to the range of each image before, jointly over its bands.
-
-    Returns:
-        (..., h, w) of the dtype and device of `x`.
-
-    Source: scikit-image `transform.resize` (mode "reflect", its default; SciPy's "mirror" with `grid_mode`), differs:
-    nothing (float64 to 1e-12; float32 to 1e-5 of the range).
-    """
-    height, width = x.shape[-2:]
-    image_axes = tuple(range(-min(3, x.ndim), 0))
-    low, high = (x.amin(image_axes, keepdim=True), x.amax(image_axes, keepdim=True)) if clip else (None, None)
-    if width != size[1]:
-        x = x @ _matrix(width, size[1], order, antialias, dtype=x.dtype, device=x.device).T
-    if height != size[0]:
-        x = _matrix(height, size[0], order, antialias, dtype=x.dtype, device=x.device) @ x
-    return torch.maximum(torch.minimum(x, high), low) if low is not None and high is not None else x
-
-
-@functools.lru_cache(maxsize=64)
-def _matrix(
-    size_in: int, size_out: int, order: int, antialias: bool, *, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    return torch.as_tensor(resize_matrix(size_in, size_out, order, antialias), dtype=dtype, device=device)
-
-
-@functools.lru_cache(maxsize=64)
-def resize_matrix(size_in: int, size_out: int, order: int, antialias: bool) -> Array:
-    """(out, in) float64 matrix that resizes one axis: what SciPy makes of each unit vector."""
-    from scipy import ndimage
-
-    sigma = max(0.0, (size_in / size_out - 1) / 2) if antialias else 0.0
-    columns = []
-    for start in range(0, size_in, 256):  # by blocks: the identity of a long axis would fill the memory
-        block = np.eye(size_in, min(256, size_in - start), -start)
-        if sigma > 0:
-            block = ndimage.gaussian_filter1d(block, sigma, axis=0, mode="mirror")
-        zoom = (size_out / size_in, 1)
-        columns.append(ndimage.zoom(block, zoom, order=order, mode="mirror", grid_mode=True))
-    return np.concatenate(columns, axis=1)

@@ -7,6 +7,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from zoo.errors import ZooWarning
 from zoo.radiometry import LinearMap, Radiometry
 from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resize, Scale
@@ -45,7 +48,7 @@ class _Seen:
 
 def check_range(
     spec: InputSpec,
-    percentiles: Sequence[Sequence[float]],
+    percentiles: ArrayLike,
     *,
     radiometry: Radiometry | None = None,
     where: str = "",
@@ -65,7 +68,7 @@ def check_range(
             number only; a band outside its usual range.
     """
     said = radiometry or Radiometry()
-    seen = _seen(spec, percentiles, said.to_declared(spec, where))
+    seen = _seen(spec, np.asarray(percentiles, np.float64).tolist(), said.to_declared(spec, where))
     if not seen:
         return
     label = spec.label or spec.name
@@ -75,11 +78,11 @@ def check_range(
         warnings.warn(f"{at}{doubt} (input {label})", ZooWarning, stacklevel=2)
 
 
-def _seen(spec: InputSpec, percentiles: Sequence[Sequence[float]], to_declared: LinearMap) -> list[_Seen]:
+def _seen(spec: InputSpec, percentiles: list[list[float]], to_declared: LinearMap) -> list[_Seen]:
     seen = []
     for index, band in enumerate(spec.bands):
         usual = _usual(spec, index)
-        raw = tuple(float(row[index]) for row in percentiles)
+        raw = tuple(row[index] for row in percentiles)
         if usual is None or not all(math.isfinite(value) for value in raw):
             continue
         factor, offset, _ = (part[index] if isinstance(part, tuple) else part for part in to_declared)

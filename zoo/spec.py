@@ -113,18 +113,30 @@ class Fill:
     source: str
 
 
+class Kernel(StrEnum):
+    """How pixels are interpolated: as scikit-image's splines, or as torch and torchvision do."""
+
+    SPLINE = "spline"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resize:
-    """Spline resize of a whole image or chip to `size` (height, width); windows cut from a scene are not resized.
+    """Resize of a whole image or chip to `size` (height, width); windows cut from a scene are not resized.
 
-    `order` is the spline's (1 linear, 3 cubic); `antialias` blurs first when shrinking (Gaussian, sigma =
-    max(0, (in/out - 1) / 2)); `clip` limits the result to the range of the image before, over all bands.
+    `kernel` says whose interpolation; `order` is the spline's (1 linear, 3 cubic). `antialias` blurs when shrinking (a
+    spline: first, by a Gaussian of sigma = max(0, (in/out - 1) / 2)); `clip` limits the result to the range of the
+    image before, over all bands. With `shorter`, the image keeps its aspect: its shorter side becomes that many pixels,
+    and `size` is cut from the centre.
     """
 
     size: tuple[int, int]
+    kernel: Kernel = Kernel.SPLINE
     order: int = 3
     antialias: bool = True
     clip: bool = True
+    shorter: int | None = None
     source: str
 
 
