@@ -108,8 +108,8 @@ class _OwnGenerators(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if kwargs.get("generator") is not None and any(isinstance(one, Tensor) and one.is_meta for one in args):
-            self.skipped = True
+        if kwargs.get("generator") is not None:
+            self.skipped |= any(isinstance(one, Tensor) and one.is_meta for one in (*args, *kwargs.values()))
         return func(*args, **kwargs)
 
 

@@ -119,13 +119,19 @@ def _mapped(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as opened:
             return opened.get_tensors(), dict(opened.metadata() or {})
     except (SafetensorError, OSError, ValueError, RuntimeError) as err:
-        begins = path.open("rb").read(2) if path.is_file() else b""
         advice = (
             "it is a pickled checkpoint: `zoo convert MODEL FILE` reads it safely"
-            if begins in (b"PK", b"\x80\x02")
+            if _begins(path) in (b"PK", b"\x80\x02")
             else "it may be cut short: fetch it again"
         )
         raise WeightsError(f"{path} is not a whole safetensors file ({err}); {advice}") from err
+
+
+def _begins(path: Path) -> bytes:
+    """The first two bytes, which tell an archive (`PK`) or a pickle from other files."""
+    with contextlib.suppress(OSError), path.open("rb") as opened:
+        return opened.read(2)
+    return b""
 
 
 def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -158,10 +164,8 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
 
 def _unpickled(path: Path) -> Any:
     check_archive(path)
-    with path.open("rb") as opened:
-        zipped = opened.read(2) == b"PK"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_begins(path) == b"PK")
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as err:
         logger.info("torch.load(weights_only=True) refuses %s (%s): reading it in quarantine", path, type(err).__name__)
     return read_pickled(path)
