@@ -94,6 +94,7 @@ def open_array(
         nodata_by_band=(None if said["nodata"] is None else float(said["nodata"]),) * count,
         scales=(scale,) * count,
         offsets=(offset,) * count,
+        units=(getattr(pixels, "attrs", {}).get("units"),) * count,
         tags={key: str(value) for key, value in (tags or getattr(pixels, "attrs", {})).items()},
     )
 

@@ -41,11 +41,11 @@ class Grid:
         """
         if self.crs is None:
             return None
-        nominal = math.sqrt(abs(self.transform.determinant)) * self.crs.linear_units_factor[1]
         ground = self._ground_side_m()
-        if ground is None or (self.crs.is_projected and abs(ground / nominal - 1) < NOMINAL_WITHIN):
-            return nominal if self.crs.is_projected else ground
-        return ground
+        if not self.crs.is_projected:
+            return ground
+        nominal = math.sqrt(abs(self.transform.determinant)) * float(self.crs.linear_units_factor[1])
+        return ground if ground is not None and abs(ground / nominal - 1) > NOMINAL_WITHIN else nominal
 
     @property
     def corners(self) -> np.ndarray[Any, np.dtype[np.float64]]:

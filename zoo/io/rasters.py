@@ -1,7 +1,6 @@
 """Raster files and photographs, opened for reading by windows.
 
-What a file is, its contents decide: GDAL recognises it. Photographs (JPEG, PNG, WebP without a CRS) are turned upright
-as their EXIF orientation says and decoded once, since their codecs cannot jump to a window.
+What a file is, its contents decide: GDAL recognises it. Photographs are then read by `zoo.io.photographs`.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-from PIL import Image
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from zoo.errors import InputError
+from zoo.io import photographs
 from zoo.io.arrays import ArraySource, open_array
 from zoo.io.grid import Grid
 from zoo.io.source import Mask, Pixels, RasterSource
@@ -34,20 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ArraySource", "FileSource", "RasterSource", "gdal", "open_array", "open_raster", "open_source"]
 
 CACHE_MB = 128  # ours: GDAL's own default, 5 % of the memory, grows with the machine and would grow with the scene
-DECODED_MB = 1024  # ours: larger pictures are read by windows, slowly, rather than held in memory
-PICTURES = ("JPEG", "PNG", "WEBP")
 COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-EXIF_ORIENTATION = 274
-# EXIF 2.32, 4.6.4: how the stored picture is turned upright: (swap axes, then flip rows, flip columns).
-UPRIGHT = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 # First bytes of what people take for rasters.
 SIGNATURES = (
     (b"PK\x03\x04", "a ZIP archive; unpack it"),
@@ -79,13 +65,8 @@ class FileSource(RasterSource):
     def _inside(self, window: Window, channels: tuple[int, ...]) -> tuple[Pixels, Mask | None]:
         indexes = [self._indexes[channel] for channel in channels]
         try:
-            if self._file.picture:
-                pixels, unmasked = self._file.decoded(self._indexes, self.dtype)
-                rows, cols = window.slices
-                mask = None if unmasked is None else unmasked[rows, cols].copy()
-                return pixels[:, rows, cols][list(channels)], mask
             return self._file.read(indexes, window, self.dtype)
-        except (RasterioError, OSError, SyntaxError) as err:  # SyntaxError is what Pillow raises for a broken PNG
+        except (RasterioError, OSError) as err:
             reason = err.__cause__ or err
             raise InputError(
                 f"{self.path}: cannot read {window}: {reason}; the file is damaged or cut short"
@@ -93,7 +74,7 @@ class FileSource(RasterSource):
             ) from err
 
 
-def open_raster(path: str | os.PathLike[str], *, require_crs: bool = False) -> FileSource:
+def open_raster(path: str | os.PathLike[str], *, require_crs: bool = False) -> RasterSource:
     """Open a raster file or photograph; pixels are read later.
 
     Args:
@@ -106,9 +87,13 @@ def open_raster(path: str | os.PathLike[str], *, require_crs: bool = False) -> F
     """
     name = os.fspath(path)
     file = _File(name)
+    source: RasterSource | None = None
     try:
         with file.handle() as handle:
-            source = _facts(handle, file, name)
+            _check_kind(handle, name)
+            if handle.driver in photographs.DRIVERS and set(handle.dtypes) == {"uint8"} and not handle.crs:
+                source = photographs.open_photograph(name, handle.tags())
+            source = source or _facts(handle, file, name)
     except (RasterioError, OSError) as err:
         raise InputError(_why_not(name, err)) from err
     if require_crs and source.crs is None:
@@ -150,7 +135,7 @@ def open_source(
 
 
 class _File:
-    """Handles of one file, and the pixels of a decoded picture.
+    """Handles of one file.
 
     GDAL's handles must not be used by two threads at once: each read takes an idle one or opens another, so there are
     as many as threads that read at the same time. A process made by fork or pickle opens its own.
@@ -158,27 +143,17 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.picture = False
-        self._start()
-
-    def _start(self) -> None:
         self._idle: list[Any] = []
         self._process = os.getpid()
-        self._decoding = threading.Lock()
-        self._decoded: tuple[Pixels, Mask | None] | None = None
 
-    def __getstate__(self) -> tuple[str, bool]:
-        return self.path, self.picture
-
-    def __setstate__(self, state: tuple[str, bool]) -> None:
-        self.path, self.picture = state
-        self._start()
+    def __reduce__(self) -> tuple[type[_File], tuple[str]]:
+        return _File, (self.path,)
 
     @contextlib.contextmanager
     def handle(self) -> Iterator[Any]:
         """A dataset that nobody else uses meanwhile."""
         if self._process != os.getpid():
-            self._start()
+            self._idle, self._process = [], os.getpid()
         with gdal():
             try:
                 handle = self._idle.pop()
@@ -190,29 +165,15 @@ class _File:
                 self._idle.append(handle)
 
     def read(self, indexes: Sequence[int], window: Window, dtype: str) -> tuple[Pixels, Mask | None]:
-        """Pixels and the file's own mask, decoded by GDAL."""
+        """Pixels, and the file's own mask."""
         rows, cols = window.slices
         place = ((rows.start, rows.stop), (cols.start, cols.stop))
         with self.handle() as handle:
-            pixels = handle.read(list(indexes), window=place, out_dtype=dtype)
+            if len(set(handle.dtypes)) == 1:
+                pixels = handle.read(list(indexes), window=place)
+            else:
+                pixels = np.stack([handle.read(index, window=place).astype(dtype) for index in indexes])
             return pixels, _own_mask(handle, indexes, place)
-
-    def decoded(self, indexes: Sequence[int], dtype: str) -> tuple[Pixels, Mask | None]:
-        """The whole picture, upright, decoded when first asked for."""
-        with self._decoding:
-            if self._decoded is None:
-                with Image.open(self.path) as picture:
-                    orientation = _orientation(picture)
-                    if picture.format == "PNG":  # GDAL reads what there is of a PNG that was cut short
-                        picture.verify()
-                with self.handle() as handle:
-                    whole = Window(0, 0, handle.height, handle.width)
-                pixels, mask = self.read(indexes, whole, dtype)
-                self._decoded = (
-                    _upright(pixels, orientation),
-                    None if mask is None else _upright(mask[None], orientation)[0],
-                )
-            return self._decoded
 
 
 _opening = threading.Lock()  # `catch_warnings` changes the filters of all threads
@@ -238,25 +199,18 @@ def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask | None:
 
 
 def _facts(handle: Any, file: _File, path: str) -> FileSource:
-    _check_kind(handle, path)
     bands = [place for place, meaning in enumerate(handle.colorinterp) if meaning is not ColorInterp.alpha]
     dtype = np.result_type(*(handle.dtypes[place] for place in bands))
-    height, width, crs = handle.height, handle.width, handle.crs or None
-    size_mb = len(bands) * height * width * dtype.itemsize / 1e6
-    if handle.driver in PICTURES and crs is None and size_mb <= DECODED_MB and os.path.isfile(path):
-        file.picture = True
-        with Image.open(path) as picture:
-            if UPRIGHT.get(_orientation(picture), (False,))[0]:
-                height, width = width, height
     return FileSource(
         name=Path(path).name,
         path=path,
-        grid=Grid(height=height, width=width, crs=crs, transform=handle.transform),
+        grid=Grid(height=handle.height, width=handle.width, crs=handle.crs or None, transform=handle.transform),
         dtype=str(dtype),
         names=tuple(handle.descriptions[place] or COLOURS.get(handle.colorinterp[place]) for place in bands),
         nodata_by_band=tuple(handle.nodatavals[place] for place in bands),
         scales=tuple(handle.scales[place] for place in bands),
         offsets=tuple(handle.offsets[place] for place in bands),
+        units=tuple(handle.units[place] or None for place in bands),
         tags=handle.tags(),
         _indexes=tuple(place + 1 for place in bands),
         _file=file,
@@ -267,7 +221,7 @@ def _check_kind(handle: Any, path: str) -> None:
     if handle.count == 0:
         inner = "; ".join(handle.subdatasets[:5]) or "none"
         raise InputError(f"{path} holds no bands of its own; expected one raster. Rasters inside it: {inner}")
-    if Path(path).suffix.lower() in (".tif", ".tiff") and handle.driver in (*PICTURES, "GIF", "BMP"):
+    if Path(path).suffix.lower() in (".tif", ".tiff") and handle.driver in (*photographs.DRIVERS, "GIF", "BMP"):
         raise InputError(
             f"{path} is a {handle.driver} picture by its contents, not a TIFF; expected a GeoTIFF."
             f" If the picture is what you mean, rename it to {Path(path).stem}.{handle.driver.lower()}"
@@ -277,16 +231,6 @@ def _check_kind(handle: Any, path: str) -> None:
             f"{path} holds complex numbers (single-look radar?); expected real ones:"
             " export intensity or amplitude, e.g. with ESA SNAP or gdal_calc"
         )
-
-
-def _orientation(picture: Image.Image) -> int:
-    return int(picture.getexif().get(EXIF_ORIENTATION, 1))
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    swap, rows, cols = UPRIGHT.get(orientation, (False, False, False))
-    turned = pixels.swapaxes(1, 2) if swap else pixels
-    return np.ascontiguousarray(turned[:, :: -1 if rows else 1, :: -1 if cols else 1])
 
 
 def _why_not(path: str, err: Exception) -> str:

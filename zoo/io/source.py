@@ -32,6 +32,7 @@ class RasterSource:
         tags: of the file, plain strings.
         scales: physical = number * scale + offset, per band, as the file declares; not applied.
         offsets: see `scales`.
+        units: of each band, `None` where the file does not say.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RasterSource:
     nodata_by_band: tuple[float | None, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    units: tuple[str | None, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: `path` cannot be written; said before any work is done.
     """
-    _check_writable(path)
+    check_writable(path)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as err:
@@ -50,7 +50,8 @@ def check_extension(path: Path, known: Sequence[str], what: str) -> str:
     return suffix
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
+    """Raise `OutputError` unless a file can be written at `path`, before any work is done for it."""
     if not path.parent.is_dir():
         raise OutputError(
             f"{path}: there is no folder {path.parent}; make it (mkdir -p {path.parent}) or choose another"
