@@ -26,9 +26,9 @@ def survey(work: Work, num_batches: int) -> tuple[int, int]:
     """(maps per window, cells with data over all windows)."""
     channels = cells = 0
     for batch in range(num_batches):
-        with work.open(batch) as part:
-            cells += int(part.metadata()["cells"])
-            channels = int(part.get_slice("maps").get_shape()[1])
+        part = work.open(batch)
+        cells += int(part.metadata()["cells"])
+        channels = int(part.get_slice("maps").get_shape()[1])
     return channels, cells
 
 
@@ -102,7 +102,6 @@ class Assembly:
         if batch not in self._mapped:
             if len(self._mapped) >= OPEN_PARTS:
                 self._mapped.popitem(last=False)
-            with self.work.open(batch) as part:  # stays mapped for as long as it is referred to
-                self._mapped[batch] = part
+            self._mapped[batch] = self.work.open(batch)
         self._mapped.move_to_end(batch)
         return self._mapped[batch]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoo import stream, tiling
 from zoo.errors import InputError, ZooError
+from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Options
 from zoo.results import ChipTable
@@ -70,6 +71,8 @@ def table_of(
     Raises:
         InputError: not one chip could be read; nothing is written.
     """
+    if out is not None:
+        check_writable(out)
     scene = None if is_collection(source) else open_scene(model, source, options)
     chips = _files(source) if scene is None else _windows(source, scene, options)
     provenance = model.provenance(options.recorded())
@@ -138,10 +141,16 @@ def _read(
                 raise InputError(f"{chip.id} holds no data: all its pixels are nodata")
             batch = place.prepare(read, torch.device("cpu"), resize=chip.window is None)
             crs = "" if grid.crs is None else str(grid.crs)
-            seen.append(_Seen(slot=slot, batch=batch, bounds=_bounds(grid.transform, window), crs=crs))
+            seen.append(_Seen(slot=slot, batch=batch, bounds=_bounds(grid.footprint(window)), crs=crs))
         except ZooError as err:
             failed[slot] = str(err)
     return seen, failed
+
+
+def _bounds(corners: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float, float, float]:
+    """West, south, east, north of corners (4, 2)."""
+    (west, south), (east, north) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return west, south, east, north
 
 
 def _answer(

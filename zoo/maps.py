@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from zoo import assemble, stream, tiling
 from zoo.errors import ConfigError, InputError
-from zoo.io.cog import RasterFile, blocks, write_raster
+from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Options
-from zoo.results import Provenance, RasterResult
+from zoo.results import Provenance, RasterResult, open_sink
 from zoo.scene import Scene, check_georeference, open_scene
 from zoo.tasks.base import MapTask
 from zoo.tiling import Tile
@@ -35,6 +35,8 @@ def map_scene(model: Model, source: Any, out: Path | None, options: Options, tas
     Raises:
         InputError: the source does not fit, or holds no data at all; nothing is written.
     """
+    if out is not None:
+        check_writable(out)
     scene = open_scene(model, source, options)
     check_georeference(scene)
     tiles = _lattice(model, scene, options)
@@ -139,28 +141,9 @@ def _assembled(
     parts = assemble.Assembly(
         work=work, tiles=tiles, batch_size=options.batch_size, blend=options.blend, layout=layout, task=task
     )
-    file = RasterFile(
-        grid=scene.grid.coarser(model.variant.stride),
-        names=layout.names,
-        dtype="float16" if options.float16 and layout.dtype == "float32" else layout.dtype,
-        nodata=layout.nodata,
-        unit=layout.unit,
-        classes=layout.classes,
-        tags=provenance.tags(),
-    )
-    return _written(out, file, parts, provenance) if out else _in_memory(file, parts, provenance)
-
-
-def _written(out: Path, file: RasterFile, parts: assemble.Assembly, provenance: Provenance) -> RasterResult:
-    with write_raster(out, file) as writer:
-        for block in writer.blocks():
-            writer.write(block, parts.block(block))
-    return RasterResult.open(out)
-
-
-def _in_memory(file: RasterFile, parts: assemble.Assembly, provenance: Provenance) -> RasterResult:
-    data = np.empty((len(file.names), file.grid.height, file.grid.width), file.dtype)
-    for block in blocks(file):
-        rows, cols = block.slices
-        data[:, rows, cols] = parts.block(block)
-    return RasterResult(file=file, data=data, provenance=provenance)
+    grid = scene.grid.coarser(model.variant.stride)
+    dtype = "float16" if options.float16 and layout.dtype == "float32" else layout.dtype
+    with open_sink(out, grid, layout, dtype=dtype, provenance=provenance) as sink:
+        for block in sink.blocks():
+            sink.write(block, parts.block(block))
+    return sink.result()

@@ -172,9 +172,10 @@ def load(
     if reference.startswith("hf://"):
         from zoo.hub import fetch_repo
 
-        return _load_folder(fetch_repo(reference, offline=offline, update=update), device, origin=reference)
+        folder = fetch_repo(reference, offline=offline, update=update)
+        return _load_folder(folder, device, origin=reference.partition("@")[0], revision=folder.name)
     if _is_path(reference):
-        return _load_folder(Path(reference), device, origin=None)
+        return _load_folder(Path(reference), device)
     entry, variant = registry.find(reference)
     weights = variant.weights
     if weights is None:
@@ -203,14 +204,15 @@ def build(reference: str, *, seed: int = 0, device: str | torch.device | None = 
     return Model(spec=entry.spec, variant=variant, module=module.eval().to(target), device=target)
 
 
-def _load_folder(folder: Path, device: str | torch.device | None, *, origin: str | None) -> Model:
+def _load_folder(
+    folder: Path, device: str | torch.device | None, *, origin: str | None = None, revision: str | None = None
+) -> Model:
     from zoo.folders import read_folder
 
     saved = read_folder(folder)
     entry, _ = registry.find(saved.model)
-    # hf://org/repo and a folder name the same thing in provenance: never a path of this machine
-    name = origin or f"{saved.model}@{saved.variant.tag} (local)"
-    told = Origin(name=name, revision=None, sha256=saved.sha256)
+    name = origin or f"{saved.model}@{saved.variant.tag} (local)"  # provenance holds no path of this machine
+    told = Origin(name=name, revision=revision, sha256=saved.sha256)
     return _with_weights(entry, saved.variant, saved.weights, saved.file, told, device)
 
 
@@ -227,7 +229,7 @@ def _with_weights(
     from zoo.checkpoints import load_into
 
     target = _device(device)
-    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights)
+    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights, sha256=origin.sha256)
     return Model(
         spec=entry.spec,
         variant=variant,
@@ -263,6 +265,10 @@ def _shipped(weights: Weights) -> Path:
     file = Path(str(importlib.resources.files(package))) / name
     if not file.is_file():
         raise WeightsError(f"{weights.file}: not in the installed package {package}; reinstall its plugin")
+    if weights.size is not None and file.stat().st_size != weights.size:
+        raise WeightsError(
+            f"{weights.file} has {file.stat().st_size} bytes, its description says {weights.size}; reinstall its plugin"
+        )
     return file
 
 

@@ -6,8 +6,11 @@ them into the tensors that the network takes.
 
 from __future__ import annotations
 
+import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,7 +75,7 @@ class Scene:
 
     def fingerprint(self) -> list[str]:
         """What tells this scene from another, so that parts of the one are never taken for parts of the other."""
-        return [f"{feed.name} {feed.source.fingerprint()} {feed.channels}" for feed in self.feeds]
+        return [f"{feed.name} {feed.channels} {feed.source.grid} {_state_of(feed.source)}" for feed in self.feeds]
 
     def read(self, windows: Sequence[Window]) -> dict[str, tuple[Pixels, Mask]]:
         """Per input, (B, C, h, w) numbers and (B, h, w) where they are data; windows beyond the edge hold no data there."""
@@ -119,6 +122,17 @@ def check_georeference(scene: Scene) -> None:
             f"{scene.label} has no CRS; expected a georeferenced raster."
             " If you know it, say --crs EPSG:32632 (with the right code)"
         )
+
+
+def _state_of(source: RasterSource) -> str:
+    """Path, size and time of a file; a checksum of an array; something new for what can be neither."""
+    path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)
+    if path is not None and Path(path).exists():
+        stat = Path(path).stat()
+        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    if isinstance(pixels, np.ndarray):
+        return f"{zlib.crc32(np.ascontiguousarray(pixels)):08x}"
+    return path or str(uuid.uuid4())
 
 
 def _by_input(model: Model, source: Any) -> dict[str, Any]:

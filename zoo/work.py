@@ -7,12 +7,11 @@ is right; work that was interrupted goes on from there with `--resume`, and seve
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +78,14 @@ class Work:
                 " free some space and run the same command with --resume"
             ) from err
 
-    @contextlib.contextmanager
-    def open(self, batch: int) -> Iterator[Any]:
-        """The part of one batch, as `safetensors.safe_open` gives it: arrays are read when asked for, or in slices."""
-        with safe_open(self._part(batch), framework="numpy") as part:
-            yield part
+    def open(self, batch: int) -> Any:
+        """The part of one batch, as `safetensors.safe_open` gives it: mapped, read in slices when asked for."""
+        return safe_open(self._part(batch), framework="numpy")
 
     def load(self, batch: int) -> tuple[Arrays, dict[str, str]]:
         """Arrays and notes of one batch."""
-        with self.open(batch) as part:
-            return {name: part.get_tensor(name) for name in part.keys()}, dict(part.metadata() or {})  # noqa: SIM118
+        part = self.open(batch)
+        return {name: part.get_tensor(name) for name in part.keys()}, dict(part.metadata() or {})  # noqa: SIM118
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

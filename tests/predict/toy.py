@@ -22,7 +22,7 @@ INPUT = InputSpec(
     window=32,
     multiple=STRIDE,
     steps=(
-        Normalise(mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0), source="ours: easy to undo"),
+        Normalise(mean=(30.0, 32.0, 28.0), std=(16.0, 18.0, 20.0), source="ours: easy to undo"),
         Fill(value=0.0, source="ours"),
     ),
 )
