@@ -184,7 +184,7 @@ class RasterResult:
 
     def _save_picture(self, path: Path) -> None:
         tags = self.provenance.tags() if self.provenance else {}
-        self.plot().savefig(path, format="png", metadata={"Software": None, **tags})
+        self.plot().savefig(path, format="png", bbox_inches="tight", metadata={"Software": None, **tags})
 
 
 def _file(grid: Grid, layout: Layout | RasterResult, dtype: str, provenance: Provenance | None) -> RasterFile:

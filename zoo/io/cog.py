@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError  # what rasterio.shutil lets through as it is
 from rasterio.dtypes import dtype_rev
 from rasterio.errors import RasterioError
 
 from zoo.errors import OutputError
 from zoo.io.grid import Grid
-from zoo.io.rasters import gdal
+from zoo.io.rasters import gdal, open_dataset
 from zoo.io.source import Pixels
 from zoo.io.whole import check_extension, whole
 from zoo.tiling import Window
@@ -100,8 +100,20 @@ class RasterWriter:
         assert pixels.shape == expected, f"a block has shape {pixels.shape}, expected {expected}"
         rows, cols = window.slices
         place = ((rows.start, rows.stop), (cols.start, cols.stop))
+        if self.file.dtype == "float16":
+            pixels = self._halved(pixels)
         with _explained(self._path):
             self._dataset.write(np.asarray(pixels, dtype=self.file.stored), window=place)
+
+    def _halved(self, pixels: Pixels) -> Pixels:
+        """Rounded to the nearest float16: GDAL would cut the digits off."""
+        with np.errstate(over="ignore"):
+            halved: Pixels = np.asarray(pixels).astype(np.float16)
+        if (np.isinf(halved) & np.isfinite(pixels)).any():
+            raise OutputError(
+                f"{self._path}: float16 reaches 65504, and the map has {np.nanmax(np.abs(pixels)):g}; write float32"
+            )
+        return halved
 
 
 @contextlib.contextmanager
@@ -123,13 +135,14 @@ def write_raster(path: str | os.PathLike[str], file: RasterFile) -> Iterator[Ras
             yield RasterWriter(dataset, file, path)
         if temporary.stat().st_size < file.raw_bytes:  # GDAL closes what the disk could not take without an error
             raise OutputError(f"cannot write {path}: the disk filled up; free some space there and run it again")
-        with _explained(path):
+        # Without this GDAL logs a doubt about tiles below 128 x 128, which many bands need.
+        with _explained(path), gdal(GDAL_VALIDATE_CREATION_OPTIONS=False):
             rasterio.shutil.copy(str(temporary), str(copy), driver="COG", **_options(file))
 
 
 def _create(path: Path, file: RasterFile) -> Any:
     rows, cols = TEMPORARY_TILE
-    dataset = rasterio.open(
+    dataset = open_dataset(
         path,
         "w",
         driver="GTiff",
@@ -190,7 +203,7 @@ def _check_space(path: Path, file: RasterFile) -> None:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except RasterioError as err:
+    except (RasterioError, CPLE_BaseError) as err:
         raise OutputError(f"cannot write {path}: {err.__cause__ or err}; is the disk full? Nothing was left") from err
 
 

@@ -30,7 +30,16 @@ from zoo.tiling import Window
 if TYPE_CHECKING:
     from zoo.spec import InputSpec
 
-__all__ = ["ArraySource", "FileSource", "RasterSource", "gdal", "open_array", "open_raster", "open_source"]
+__all__ = [
+    "ArraySource",
+    "FileSource",
+    "RasterSource",
+    "gdal",
+    "open_array",
+    "open_dataset",
+    "open_raster",
+    "open_source",
+]
 
 CACHE_MB = 128  # ours: GDAL's own default, 5 % of the memory, grows with the machine and would grow with the scene
 COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
@@ -158,7 +167,7 @@ class _File:
             try:
                 handle = self._idle.pop()
             except IndexError:
-                handle = _open(self.path)
+                handle = open_dataset(self.path)
             try:
                 yield handle
             finally:
@@ -179,10 +188,11 @@ class _File:
 _opening = threading.Lock()  # `catch_warnings` changes the filters of all threads
 
 
-def _open(path: str) -> Any:
+def open_dataset(path: str | os.PathLike[str], mode: str = "r", **profile: Any) -> Any:
+    """`rasterio.open` without its warning that a picture has no place on the ground."""
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path)
+        return rasterio.open(path, mode, **profile)
 
 
 def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask | None:
