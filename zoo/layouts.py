@@ -77,7 +77,7 @@ def read_cached(path: Path, layout: Layout, *, sha256: str | None = None) -> Che
     if layout == Layout.SAFETENSORS or is_safetensors(path):
         return read_layout(path, layout)
     try:
-        digest = sha256 or _known_sha256(path)
+        digest = sha256 or known_sha256(path)
     except OSError as err:
         raise WeightsError(f"cannot read {path}: {err.strerror or err}") from err
     copy = zoo_cache() / "converted" / f"{digest}-{layout}-{READER}.safetensors"
@@ -296,7 +296,7 @@ def _untouched(copy: Path) -> bool:
     return _glance(copy) == (seen.size, seen.mtime_ns) or sha256_of(copy) == seen.sha256
 
 
-def _known_sha256(path: Path) -> str:
+def known_sha256(path: Path) -> str:
     """The file's SHA-256, remembered by its path, size and time."""
     name = sha256_digest(str(path.resolve()).encode()).hexdigest()
     memory = zoo_cache() / "converted" / "sources" / name

@@ -1,0 +1,34 @@
+"""`zoo convert`: the authors' checkpoint becomes safetensors with the network's own keys, checked strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+LAYOUTS = ("safetensors", "torch", "lightning", "transformers", "open_clip", "ultralytics")
+
+
+@click.command("convert")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.option("--layout", type=click.Choice(LAYOUTS), help="How FILE is laid out, where it differs from the model's.")
+def command(model: str, file: Path, out: Path | None, layout: str | None) -> None:
+    """Turn FILE, the authors' checkpoint of MODEL, into a folder OUT that `zoo.load` reads.
+
+    The file is read without running anything in it, and must fit the network: every tensor, or an error that lists
+    what differs. OUT is FILE's name without extension where it is not given; a name in .safetensors writes the
+    weights alone.
+    """
+    from zoo.convert import convert_checkpoint
+
+    out = out or file.with_suffix("")
+    report = convert_checkpoint(model, file, out, layout=layout)
+    click.echo(f"{out}: {report}")
+    if report.ignored:
+        click.echo(
+            f"not used: {', '.join(report.ignored[:8])}" + (", ..." if len(report.ignored) > 8 else ""), err=True
+        )
+    if out.suffix != ".safetensors":
+        click.echo(f'load it with zoo.load("{out if "/" in str(out) else f"./{out}"}")', err=True)

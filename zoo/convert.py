@@ -1,0 +1,51 @@
+"""A user's own checkpoint of a known model, converted and checked against the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from zoo import registry
+from zoo.checkpoints import LoadReport, load_into
+from zoo.errors import OutputError, WeightsError
+from zoo.folders import save_model
+from zoo.layouts import save_safetensors
+from zoo.model import Model, Origin, _builder
+from zoo.records import sha256_of
+from zoo.spec import Layout, Weights
+
+
+def convert_checkpoint(reference: str, file: Path, out: Path, *, layout: str | None = None) -> LoadReport:
+    """Load the authors' checkpoint strictly into the network that `reference` names, and save that.
+
+    Args:
+        reference: the model or variant that the file belongs to.
+        file: the checkpoint.
+        out: a folder as `Model.save` writes it, or a file in `.safetensors`.
+        layout: of the file; `None` = the variant's, and `torch` where that has no weights. Safetensors are known by
+            their contents.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit; `OutputError`: `out` cannot be written.
+    """
+    if out.resolve() == file.resolve():
+        raise OutputError(f"{out} is the file to be converted; give another name: zoo convert {reference} {file} OUT")
+    entry, variant = registry.find(reference)
+    if not file.is_file():
+        raise WeightsError(f"there is no file {file}; expected a checkpoint of {reference}")
+    sha256 = sha256_of(file)
+    known = variant.weights or Weights(file=file.name, layout=Layout.TORCH)
+    chosen = Layout(layout) if layout else known.layout
+    if chosen == Layout.SAFETENSORS and layout is None:
+        chosen = Layout.TORCH  # a file of the user's own, which may be older than the published one
+    weights = replace(known, layout=chosen)
+    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights, sha256=sha256)
+    if out.suffix == ".safetensors":
+        save_safetensors(module.state_dict(), out)
+    else:
+        origin = Origin(name=file.name, revision=None, sha256=sha256, report=report)
+        device = torch.device("cpu")
+        save_model(Model(spec=entry.spec, variant=variant, module=module.eval(), device=device, origin=origin), out)
+    return report
