@@ -9,7 +9,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +191,7 @@ def load(
         fetched = fetch(weights, offline=offline, update=update)
         name = f"hf://{weights.repo}/{weights.file}"
         file, origin = fetched.path, Origin(name=name, revision=fetched.revision, sha256=fetched.sha256)
-    return _with_weights(entry, variant, weights, file, origin, device)
+    return _with_weights(entry, variant, weights=weights, file=file, origin=origin, device=device)
 
 
 def build(reference: str, *, seed: int = 0, device: str | torch.device | None = None) -> Model:
@@ -213,19 +213,18 @@ def _load_folder(
     entry, _ = registry.find(saved.model)
     name = origin or f"{saved.model}@{saved.variant.tag} (local)"  # provenance holds no path of this machine
     told = Origin(name=name, revision=revision, sha256=saved.sha256)
-    return _with_weights(entry, saved.variant, saved.weights, saved.file, told, device)
+    return _with_weights(entry, saved.variant, weights=saved.weights, file=saved.file, origin=told, device=device)
 
 
 def _with_weights(
     entry: registry.Entry,
     variant: Variant,
+    *,
     weights: Weights,
     file: Path,
     origin: Origin,
     device: str | torch.device | None,
 ) -> Model:
-    from dataclasses import replace
-
     from zoo.checkpoints import load_into
 
     target = _device(device)

@@ -131,7 +131,7 @@ def _state_of(source: RasterSource) -> str:
         stat = Path(path).stat()
         return f"{path} {stat.st_size} {stat.st_mtime_ns}"
     if isinstance(pixels, np.ndarray):
-        return f"{zlib.crc32(np.ascontiguousarray(pixels)):08x}"
+        return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
     return path or str(uuid.uuid4())
 
 
@@ -205,7 +205,7 @@ def _check_shared_grid(feeds: Sequence[Feed]) -> None:
     for feed in feeds[1:]:
         other = feed.source.grid
         same = (first.height, first.width, first.crs) == (other.height, other.width, other.crs)
-        if not same or not np.allclose(first.transform, other.transform):
+        if not same or not first.transform.almost_equals(other.transform):
             raise InputError(
                 f"inputs {feeds[0].name} and {feed.name} lie on different grids:"
                 f" {first.height} x {first.width} px in {first.crs}, and {other.height} x {other.width} px in"

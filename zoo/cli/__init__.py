@@ -90,15 +90,22 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     try:
-        cli.main(args=arguments, prog_name="zoo", standalone_mode=True)
+        code = cli.main(args=arguments, prog_name="zoo", standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        code = err.exit_code
+    except click.Abort:  # Ctrl-C, or "no" to a question
+        click.echo("zoo: stopped", err=True)
+        code = 130
     except ZooError as err:
         if debug:
             raise
         click.echo(f"zoo: {err}", err=True)
-        sys.exit(1)
+        code = 1
     except BrokenPipeError:  # `zoo list | head`
         sys.stderr.close()
-        sys.exit(141)
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:

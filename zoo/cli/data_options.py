@@ -73,7 +73,11 @@ def run(
     given = {name: value for name, value in options.items() if value not in (None, False)}
     if isinstance(given.get("bands"), str) and "," in given["bands"]:
         given["bands"] = tuple(name.strip() for name in given["bands"].split(","))
-    result = getattr(loaded, verb)(_sources(source, inputs, loaded), out, **given)
+    try:
+        result = getattr(loaded, verb)(_sources(source, inputs, loaded), out, **given)
+    except KeyboardInterrupt:
+        click.echo("zoo: stopped; what is finished is kept: run the same command with --resume to go on", err=True)
+        sys.exit(130)
     if os.environ.get("RANK", "0") == "0":
         _report(result, out)
 

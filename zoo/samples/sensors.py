@@ -87,7 +87,13 @@ def sentinel2(
         band = band + rng.standard_normal(band.shape, np.float32) * np.float32(noise_reflectance(name))
         number = np.clip(np.rint(band * QUANTIFICATION), 1, 20_000) + offset
         pixels[channel] = _repeat(number, round(rows[0] / 10))[inner]
-    tags = {"SENSOR": f"S2-{level}", "PROCESSING_BASELINE": baseline, "QUANTIFICATION_VALUE": "10000", "UNIT": "DN"}
+    tags = {
+        "SENSOR": f"S2-{level}",
+        "PROCESSING_LEVEL": level,
+        "PROCESSING_BASELINE": baseline,
+        "QUANTIFICATION_VALUE": "10000",
+        "UNIT": "DN",
+    }
     if offset:
         tags["BOA_ADD_OFFSET" if level == "L2A" else "RADIO_ADD_OFFSET"] = "-1000"
     seen = _seen(world, frame, collar_px, gap)
