@@ -207,7 +207,7 @@ class Subject:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZooWarning)
-            scene = open_scene(_narrowed(model, feed), dict(sources), Options())
+            scene = open_scene(narrowed(model, feed), dict(sources), Options())
         batch = scene.prepare(
             scene.read([Window(0, 0, scene.grid.height, scene.grid.width)]), model.device, resize=True
         )
@@ -273,7 +273,7 @@ def _apart(ours: Tensor, theirs: Tensor) -> float:
     return difference / scale if math.isfinite(difference) else math.inf
 
 
-def _narrowed(model: Model, feed: Sequence[InputSpec]) -> Model:
+def narrowed(model: Model, feed: Sequence[InputSpec]) -> Model:
     """The model with only the alternatives of `feed`, so that no other one competes for the bands."""
     return replace(model, variant=replace(model.variant, inputs=tuple(feed)))
 

@@ -15,7 +15,7 @@ from zoo.options import Options
 from zoo.preprocess import Preprocess
 from zoo.spec import InputSpec, Kind
 from zoo.testing.checks.network import REORDERED, answer_with_gradients, dense_name
-from zoo.testing.subject import NotApplicable, Outputs, Subject, apart, fail
+from zoo.testing.subject import NotApplicable, Outputs, Subject, apart, fail, narrowed
 from zoo.tiling import Tile, lattice
 
 # Ours: prepared numbers of a usual scene spread over some 0.2 (reflectance as such) to some 10 (few dark pixels).
@@ -136,9 +136,9 @@ def check_seams(subject: Subject) -> str:
     step = subject.step_px(feed[0])
     window = feed[0].window or -(-96 // step) * step  # ours
     side = 2 * window
+    model, tensors = subject.model, subject.tensors(feed, batch=1, size=(side, side))
     try:
-        tensors = subject.tensors(feed, batch=1, size=(side, side))
-        whole = subject.answer(subject.model, feed, tensors)
+        whole = subject.answer(model, feed, tensors)
     except Exception as err:
         raise NotApplicable(f"the network takes only its window of {window} px") from err
     name = dense_name(subject, whole, tensors)
@@ -226,11 +226,11 @@ def _check_window(subject: Subject, step: int) -> None:
     from zoo.maps import map_scene
     from zoo.tasks.pretrain import EmbedMap
 
-    sources = _sources(subject, _rasters(subject))
+    model, sources = narrowed(subject.model, subject.rasters), _sources(subject, _rasters(subject))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZooWarning)
         _expect_refusal(
-            lambda: map_scene(subject.model, sources, None, Options(window=step + 1), EmbedMap()),
+            lambda: map_scene(model, sources, None, Options(window=step + 1), EmbedMap()),
             str(step),
             ConfigError,
         )
