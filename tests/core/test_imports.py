@@ -43,7 +43,7 @@ LAYERS = (
     ("tasks",),
     ("model",),
     ("folders", "predict", "sources", "scene", "assemble", "maps", "chips", "launch"),
-    ("testing",),
+    ("testing", "scaffold"),
     ("cli",),
 )
 
