@@ -6,7 +6,7 @@ what each window says of the block, in window order, and writes it. One process 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from zoo import assemble, stream, tiling
 from zoo.errors import ConfigError, InputError
 from zoo.io.whole import check_writable
 from zoo.model import Model
-from zoo.options import Options
+from zoo.options import Blend, Options
+from zoo.photographs import FittedScene
 from zoo.results import Provenance, RasterResult, open_sink
 from zoo.scene import Scene, check_georeference, open_scene
 from zoo.tasks.base import MapTask
@@ -27,87 +28,122 @@ from zoo.tiling import Tile
 from zoo.work import Arrays, Work, work_for
 
 WINDOW = 512  # ours: for networks that declare none; large enough that a halo of 64 costs less than a third
+BLENDED_SHARE = 1 / 4  # ours: half of each window is shared with each neighbour
 
 
-def map_scene(model: Model, source: Any, out: Path | None, options: Options, task: MapTask) -> RasterResult:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """One map to be made."""
+
+    model: Model
+    scene: Scene
+    tiles: tuple[Tile, ...]
+    out: Path | None
+    options: Options
+    task: MapTask
+    provenance: Provenance
+
+    @property
+    def fit(self) -> tuple[float, float]:
+        """(rows, columns) of what is computed per row and column of the result; see `assemble.Assembly`."""
+        if not isinstance(self.scene, FittedScene):
+            return 1.0, 1.0
+        original, computed = self.scene.original, self.scene.grid.coarser(self.model.variant.stride)
+        return computed.height / original.height, computed.width / original.width
+
+    @property
+    def blend(self) -> Blend:
+        return "none" if len(self.tiles) == 1 else self.options.blend
+
+    @property
+    def finishes_early(self) -> bool:
+        """Whether nothing is averaged, so that parts may hold class ids, say, in place of a score for each class."""
+        return self.blend == "none" and self.fit == (1.0, 1.0)
+
+
+def map_scene(
+    model: Model, source: Any, out: Path | None, options: Options, task: MapTask, *, share: bool = True
+) -> RasterResult:
     """The model's dense answer on one scene, in `out` or in memory.
+
+    Args:
+        model: the network and its description.
+        source: what `open_scene` takes, or a scene.
+        out: the GeoTIFF to write; `None` = keep the map in memory.
+        options: how data are read and computed.
+        task: what the answer means.
+        share: whether all processes work on it; otherwise this one does alone.
 
     Raises:
         InputError: the source does not fit, or holds no data at all; nothing is written.
     """
     if out is not None:
         check_writable(out)
-    scene = open_scene(model, source, options)
+    scene = source if isinstance(source, Scene) else open_scene(model, source, options)
     check_georeference(scene)
-    tiles = _lattice(model, scene, options)
+    tiles = lattice_of(model, scene, options, halo_share=task.halo_share)
     settings = options.recorded() | {"window": str(tiles[0].read.height)}
     provenance = model.provenance(settings)
-    work = work_for(out, {"source": scene.fingerprint(), "provenance": provenance.tags(), "kind": "map"})
-
-    def load(batch: Sequence[Tile]) -> dict[str, Any]:
-        return scene.read([tile.read for tile in batch])
-
-    def compute(read: dict[str, Any]) -> tuple[Arrays, dict[str, str]]:
-        return _answer(model, scene, read, options, task)
-
+    told = {"source": scene.fingerprint(), "provenance": provenance.tags(), "kind": type(task).__name__}
+    work = work_for(out, told)
+    job = _Job(model=model, scene=scene, tiles=tiles, out=out, options=options, task=task, provenance=provenance)
     try:
         is_main = stream.run(
             tiles,
             batch_size=options.batch_size,
-            load=load,
-            compute=compute,
+            load=lambda batch: scene.read([tile.read for tile in batch]),
+            compute=lambda read: _answer(job, read),
             work=work,
             what=f"{model.spec.name} {scene.label}",
             resume=options.resume,
             workers=options.workers,
+            share=share,
         )
         if is_main:
-            result = _assembled(
-                model=model,
-                scene=scene,
-                tiles=tiles,
-                work=work,
-                out=out,
-                options=options,
-                task=task,
-                provenance=provenance,
-            )
+            result = _assembled(job, work)
     except BaseException as err:
         if out is None or isinstance(err, InputError):
             work.discard()
         raise
-    stream.wait_for_everyone()
+    if share:
+        stream.wait_for_everyone()
     if not is_main:
         return RasterResult.open(out) if out else RasterResult.nothing()
     work.discard()
     return result
 
 
-def _lattice(model: Model, scene: Scene, options: Options) -> tuple[Tile, ...]:
+def lattice_of(model: Model, scene: Scene, options: Options, *, halo_share: float) -> tuple[Tile, ...]:
+    """The windows of a scene, of the side that the user, the model or zoo chooses, in this order.
+
+    Raises:
+        ConfigError: the side is none that the network takes.
+    """
     stride = model.variant.stride
+    height, width = scene.grid.height, scene.grid.width
+    if isinstance(scene, FittedScene) and scene.window and options.window is None:
+        return tiling.lattice(height, width, scene.window, stride, 0)
     spec = scene.feeds[0].spec
     window = options.window or spec.window or WINDOW
     multiple = int(np.lcm(spec.multiple, stride))
     if window % multiple:
         below = max(window // multiple, 1) * multiple
         raise ConfigError(f"window is {window} px; expected a multiple of {multiple}: try --window {below}")
-    overlap = window // 4 // stride * stride if options.blend != "none" else 0
-    halo = overlap if options.halo is None else options.halo
-    return tiling.lattice(scene.grid.height, scene.grid.width, window, stride, halo)
+    share = halo_share if options.blend == "none" else BLENDED_SHARE
+    halo = int(window * share) // stride * stride if options.halo is None else options.halo
+    return tiling.lattice(height, width, window, stride, halo)
 
 
-def _answer(
-    model: Model, scene: Scene, read: dict[str, Any], options: Options, task: MapTask
-) -> tuple[Arrays, dict[str, str]]:
+def _answer(job: _Job, read: dict[str, Any]) -> tuple[Arrays, dict[str, str]]:
     """Maps of one batch of windows, and which of their cells had data."""
-    stride = model.variant.stride
-    batch = scene.prepare(read, model.device, resize=False)
+    model, stride = job.model, job.model.variant.stride
+    batch = job.scene.prepare(read, model.device, resize=False)
     seen = torch.stack([_cells_with_data(mask, stride) for mask in batch.valid.values()]).all(dim=0)
-    output = model.forward(batch.tensors, bands=batch.bands, valid=batch.valid, precision=options.precision)
-    maps = task.maps(output).float().cpu().numpy()
-    if options.blend == "none":
-        maps = np.stack([task.finish(one) for one in maps])
-    return {"maps": maps, "seen": seen.cpu().numpy().astype(np.uint8)}, {"cells": str(int(seen.sum()))}
+    output = model.forward(batch.tensors, bands=batch.bands, valid=batch.valid, precision=job.options.precision)
+    maps = job.task.maps(output).float()
+    notes = {"cells": str(int(seen.sum())), "channels": str(maps.shape[1])}
+    kept = job.task.finish(maps) if job.finishes_early else maps
+    return {"maps": kept.cpu().numpy(), "seen": seen.cpu().numpy().astype(np.uint8)}, notes
 
 
 def _cells_with_data(valid: Tensor, stride: int) -> Tensor:
@@ -119,31 +155,30 @@ def _cells_with_data(valid: Tensor, stride: int) -> Tensor:
     return share >= 0.5
 
 
-def _assembled(
-    *,
-    model: Model,
-    scene: Scene,
-    tiles: Sequence[Tile],
-    work: Work,
-    out: Path | None,
-    options: Options,
-    task: MapTask,
-    provenance: Provenance,
-) -> RasterResult:
+def _assembled(job: _Job, work: Work) -> RasterResult:
     """The parts put together, in `out` or in memory."""
-    channels, cells = assemble.survey(work, stream.num_batches(tiles, options.batch_size))
+    scene, options = job.scene, job.options
+    channels, cells = assemble.survey(work, stream.num_batches(job.tiles, options.batch_size))
     if not cells:
         raise InputError(
             f"{scene.label} holds no data: all its pixels are nodata (or NaN, or masked);"
             " check the file, or say which value marks missing pixels with --nodata"
         )
-    layout = task.layout(model.variant, channels)
+    layout = job.task.layout(job.model.variant, channels)
     parts = assemble.Assembly(
-        work=work, tiles=tiles, batch_size=options.batch_size, blend=options.blend, layout=layout, task=task
+        work=work,
+        tiles=job.tiles,
+        batch_size=options.batch_size,
+        blend=job.blend,
+        layout=layout,
+        task=job.task,
+        finished=job.finishes_early,
+        channels=channels,
+        fit=job.fit,
     )
-    grid = scene.grid.coarser(model.variant.stride)
+    grid = scene.original if isinstance(scene, FittedScene) else scene.grid.coarser(job.model.variant.stride)
     dtype = "float16" if options.float16 and layout.dtype == "float32" else layout.dtype
-    with open_sink(out, grid, layout, dtype=dtype, provenance=provenance) as sink:
+    with open_sink(job.out, grid, layout, dtype=dtype, provenance=job.provenance) as sink:
         for block in sink.blocks():
             sink.write(block, parts.block(block))
     return sink.result()

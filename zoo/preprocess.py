@@ -13,7 +13,7 @@ of bounds per band. The pixels go through that in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
@@ -48,6 +48,7 @@ class Preprocess:
 
     def __init__(self, spec: InputSpec, *, to_declared: Sequence[Numbers] | None = None) -> None:
         self.spec = spec
+        self._to_declared = to_declared
         where = f"input {spec.name!r} {spec.label}".rstrip()
         if sum(isinstance(step, Resize) for step in spec.steps) > 1:
             raise SpecError(f"{where} declares two Resize steps; an input has one size")
@@ -86,6 +87,13 @@ class Preprocess:
         for stage in self._whole if resize else self._windows:
             x, missing = stage.run(x, missing)
         return x
+
+    def sized(self, size: tuple[int, int]) -> Preprocess:
+        """The same steps, of which the resize brings images to `size` (height, width) and cuts nothing."""
+        steps = tuple(
+            replace(step, size=size, shorter=None) if isinstance(step, Resize) else step for step in self.spec.steps
+        )
+        return Preprocess(replace(self.spec, steps=steps), to_declared=self._to_declared)
 
 
 # ------------------------------------------------------------------------------------------------------------ stages

@@ -311,6 +311,9 @@ class Variant:
         config: plain data.
         inputs: see `InputSpec`.
         classes: names of the output's classes, in order.
+        void: those of the classes that mean "not labelled": they are outputs of the network, and losses, metrics and
+            shares of cover leave them out.
+        colours: of the classes (red, green, blue; 0-255), in order; empty = zoo's own.
         multi_label: whether classes may hold together (sigmoid) or exclude each other (softmax).
         stride: input pixels per output pixel of a dense output.
         weights: `None` where the authors published none.
@@ -325,6 +328,8 @@ class Variant:
     config: Mapping[str, Json] = field(default_factory=dict)
     inputs: tuple[InputSpec, ...]
     classes: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
+    colours: tuple[tuple[int, int, int], ...] = ()
     multi_label: bool = False
     stride: int = 1
     weights: Weights | None = None
@@ -339,6 +344,10 @@ class Variant:
             raise SpecError(f"variant {self.tag!r} declares no inputs")
         if len(set(keys)) != len(keys):
             raise SpecError(f"variant {self.tag!r}: two inputs share a name and a label: {keys}")
+        if unknown := set(self.void) - set(self.classes):
+            raise SpecError(f"variant {self.tag!r}: void classes {sorted(unknown)} are none of its classes")
+        if self.colours and len(self.colours) != len(self.classes):
+            raise SpecError(f"variant {self.tag!r} has {len(self.colours)} colours for {len(self.classes)} classes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

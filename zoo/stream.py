@@ -7,9 +7,10 @@ the number of processes, and its part has the same bytes.
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zoo.progress import progress
 from zoo.work import Arrays, Work
@@ -29,6 +30,7 @@ def run(
     resume: bool = False,
     workers: int = 2,
     ahead: int = 3,
+    share: bool = True,
 ) -> bool:
     """Compute all batches of `units`, this process its share, and wait for the others.
 
@@ -42,20 +44,21 @@ def run(
         resume: keep parts that are already there.
         workers: threads that read.
         ahead: batches that are read ahead of the one being computed.
+        share: whether the batches are dealt to all processes; otherwise this one computes them all, silently, as one
+            unit of a stream that is dealt.
 
     Returns:
         Whether this is the main process, which goes on to put the parts together.
     """
-    from accelerate import PartialState
-
-    state = PartialState()
+    state = _state() if share else Alone()
     batches = [units[start : start + batch_size] for start in range(0, len(units), batch_size)]
     if state.is_main_process:
         work.begin(resume=resume)
     state.wait_for_everyone()
     mine = [index for index in range(state.process_index, len(batches), state.num_processes) if not work.has(index)]
     waiting: collections.deque[tuple[int, Future[Loaded]]] = collections.deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="zoo-read") as pool, progress(len(mine), what) as advance:
+    bar = progress(len(mine), what) if share else contextlib.nullcontext(lambda _: None)
+    with ThreadPoolExecutor(workers, thread_name_prefix="zoo-read") as pool, bar as advance:
         try:
             for index in [*mine[:ahead]]:
                 waiting.append((index, pool.submit(load, batches[index])))
@@ -79,6 +82,21 @@ def num_batches(units: Sequence[Unit], batch_size: int) -> int:
 
 def wait_for_everyone() -> None:
     """Return when all processes are here."""
+    _state().wait_for_everyone()
+
+
+def _state() -> Any:
     from accelerate import PartialState
 
-    PartialState().wait_for_everyone()
+    return PartialState()
+
+
+class Alone:
+    """What `PartialState` says where there is no other process."""
+
+    process_index = 0
+    num_processes = 1
+    is_main_process = True
+
+    def wait_for_everyone(self) -> None:
+        """Nobody to wait for."""

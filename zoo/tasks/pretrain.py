@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from zoo.errors import InputError
 from zoo.spec import Variant
-from zoo.tasks.base import Floats, MapLayout, Numbers
+from zoo.tasks.base import MapLayout, MapTask
 
 
 class EmbedOutput(NamedTuple):
@@ -25,7 +24,7 @@ class EmbedOutput(NamedTuple):
     logits: Tensor | None = None
 
 
-class EmbedMap:
+class EmbedMap(MapTask):
     """A vector per patch of a scene: pixel = GSD x patch."""
 
     def maps(self, output: EmbedOutput) -> Tensor:
@@ -33,9 +32,9 @@ class EmbedMap:
             raise InputError("this network gives one vector per chip and no dense map; write a table: .parquet or .csv")
         return output.tokens
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:
+    def layout(self, variant: Variant, channels: int) -> MapLayout:  # noqa: ARG002  (the protocol's)
         names = tuple(f"embedding_{index:04d}" for index in range(channels))
         return MapLayout(names=names, dtype="float32", nodata=float("nan"), unit="1")
 
-    def finish(self, maps: Floats) -> Numbers:
-        return np.asarray(maps, dtype=np.float32)
+    def finish(self, maps: Tensor) -> Tensor:
+        return maps.float()
