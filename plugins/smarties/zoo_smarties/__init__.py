@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zoo import hookimpl
-from zoo.spec import Capability, Licences, ModelSpec, Paper, Task
+from zoo.spec import Capability, DatasetSpec, Licences, ModelSpec, Paper, Task
+from zoo_smarties.datasets import DATASETS
 from zoo_smarties.variants import VARIANTS
 
 PAPER = Paper(
@@ -33,10 +34,15 @@ SPEC = ModelSpec(
         "single-label": "zoo_smarties.objective:SingleLabel",
         "segment": "zoo_smarties.objective:Segmentation",
     },
-    datasets=(),
+    datasets=tuple(one.name for one in DATASETS),
 )
 
 
 @hookimpl
 def zoo_register_models() -> list[ModelSpec]:
     return [SPEC]
+
+
+@hookimpl
+def zoo_register_datasets() -> list[DatasetSpec]:
+    return list(DATASETS)

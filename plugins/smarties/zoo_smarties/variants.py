@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from zoo.spec import Capability, InputSpec, Kind, Layout, Task, Variant, Weights
 from zoo_smarties.classes import BIGEARTHNET, DFC2020, EUROSAT, RESISC45
+from zoo_smarties.scores import LEADERBOARD, PRETRAINED, reported
 from zoo_smarties.statistics import DATASETS, SENSORS, SIZE, Statistics
 from zoo_smarties.weights import DECODER
 
@@ -189,6 +190,7 @@ def _pretrained(backbone: str) -> Variant:
             optional_prefix="model.",  # of the transformers layout; could not be checked
             license="Apache-2.0",
         ),
+        scores=(*PRETRAINED, *(LEADERBOARD if backbone == "vit-b" else ())),
     )
 
 
@@ -210,6 +212,7 @@ def _finetuned(released: _Released, backbone: str) -> Variant:
             renames="zoo_smarties.weights:RENAMES",
             license="Apache-2.0",
         ),
+        scores=reported(released.dataset, released.protocol),
         task=Task.SEGMENT if segments else None,
         capabilities=() if segments else (Capability.EMBED, Capability.CLASSIFY),
     )
