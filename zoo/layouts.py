@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo.errors import OutputError, WeightsError, ZooWarning
+from zoo.pickles import Record
 from zoo.quarantine import check_archive, is_module, is_plain, module_attributes, module_state, read_pickled
 from zoo.records import sha256_of, zoo_cache
 from zoo.spec import Layout
@@ -165,7 +166,9 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
 def _unpickled(path: Path) -> Any:
     check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_begins(path) == b"PK")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols that torch has not tried
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_begins(path) == b"PK")
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as err:
         logger.info("torch.load(weights_only=True) refuses %s (%s): reading it in quarantine", path, type(err).__name__)
     return read_pickled(path)
@@ -208,7 +211,11 @@ def _is_state(value: Any) -> bool:
 
 
 def _no_state(value: Any, layout: Layout, path: Path, homes: tuple[str, ...]) -> str:
-    found = f"a dict with {', '.join(map(str, list(value)[:12]))}" if isinstance(value, dict) else f"{value!r:.80}"
+    found = f"a {type(value).__name__}"  # never its repr: it may be nested without end
+    if isinstance(value, dict):
+        found = f"a dict with {', '.join(f'{key!s:.40}' for key in list(value)[:12]) or 'nothing in it'}"
+    elif isinstance(value, Record):
+        found = f"what is left of {value.kind}"
     return (
         f"{path} has no state dict: found {found}, expected tensors by name, or a network, under one of"
         f" {', '.join(homes)} (layout {layout}); is it another layout?"

@@ -192,12 +192,15 @@ class _Machine:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def line(self) -> str:
+        return self.raw_line().decode()
+
+    def raw_line(self) -> bytes:
         piece = bytes(self.data[self.position : min(self.end, self.position + MAX_NAME)])
         line, found, _ = piece.partition(b"\n")
         if not found:
             raise WeightsError(f"the pickle has a line of more than {MAX_NAME} bytes, or is cut short")
         self.position += len(line) + 1
-        return line.decode()
+        return line
 
     # -- stack
 
@@ -360,7 +363,7 @@ _INSTRUCTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     b"G": lambda m: m.push(m.number(">d")),
     b"T": lambda m: m.old_text(m.number("<i")),  # BINSTRING
     b"U": lambda m: m.old_text(m.number("<B")),  # SHORT_BINSTRING
-    b"V": lambda m: m.push(m.line().encode().decode("raw-unicode-escape")),  # UNICODE
+    b"V": lambda m: m.push(m.raw_line().decode("raw-unicode-escape")),  # UNICODE
     b"X": lambda m: m.push(m.take(m.number("<I")).decode("utf-8", "surrogatepass")),  # BINUNICODE
     b"\x8c": lambda m: m.push(m.take(m.number("<B")).decode("utf-8", "surrogatepass")),
     b"\x8d": lambda m: m.push(m.take(m.number("<Q")).decode("utf-8", "surrogatepass")),

@@ -294,7 +294,7 @@ def _tensor(flat: Any, offset: Any, size: Any, stride: Any) -> Tensor:
         last += (extent - 1) * step
     if numel and (last >= flat.numel() or numel > max(flat.numel(), EXPANDED)):
         raise WeightsError(f"a tensor of size {size} at {offset} leaves its storage of {flat.numel():,} numbers")
-    return torch.as_strided(flat, size, stride, offset) if numel else flat.new_empty(size)
+    return torch.as_strided(flat, size, stride, flat.storage_offset() + offset) if numel else flat.new_empty(size)
 
 
 def _is_count(value: Any) -> bool:
@@ -321,7 +321,7 @@ def module_state(record: Record) -> dict[str, Tensor]:
     """
     state: dict[str, Tensor] = {}
     for prefix, module in _modules(record):
-        transient = module.state.get("_non_persistent_buffers_set") or ()
+        transient = _transient(module)
         for member in ("_parameters", "_buffers"):
             for name, value in _table(module, member).items():
                 if value is None or (member == "_buffers" and name in transient):
@@ -339,7 +339,7 @@ def module_attributes(record: Record) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for prefix, module in _modules(record):
-        transient = module.state.get("_non_persistent_buffers_set") or ()
+        transient = _transient(module)
         buffers = {name: value for name, value in _table(module, "_buffers").items() if name in transient}
         for name, value in {**module.state, **buffers}.items():
             if not name.startswith("_") and name != "training" and is_plain(value):
@@ -358,6 +358,16 @@ def _modules(record: Record) -> Iterator[tuple[str, Record]]:
             raise WeightsError(f"the pickled network nests modules without end at {prefix:.80}")
         children = [(f"{prefix}{name}.", child) for name, child in _table(module, "_modules").items()]
         waiting += [(name, child, depth + 1) for name, child in reversed(children) if is_module(child)]
+
+
+def _transient(module: Record) -> set[Any] | frozenset[Any]:
+    """Names of the buffers that are not in the state dict; torch before 1.6 knew none."""
+    names = module.state.get("_non_persistent_buffers_set") or frozenset()
+    if not isinstance(names, set | frozenset):
+        raise WeightsError(
+            f"the non-persistent buffers of the pickled {module.kind} are {_brief(names)}, expected a set"
+        )
+    return names
 
 
 def _table(module: Record, member: str) -> dict[str, Any]:
