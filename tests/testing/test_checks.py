@@ -45,7 +45,13 @@ FAULTS = {
     "check_batch_invariance": [[(NETWORK, POOLED, POOLED + "\n        pooled = pooled + pooled.mean(dim=0)")]],
     "check_dtype": [[(NETWORK, "EmbedOutput(pooled=pooled", "EmbedOutput(pooled=pooled.double()")]],
     "check_determinism": [[(NETWORK, POOLED, POOLED + "\n        torch.rand(1)")]],
-    "check_pure_forward": [[(NETWORK, POOLED, POOLED + "\n        self.last = pooled")]],
+    "check_pure_forward": [
+        [(NETWORK, POOLED, POOLED + "\n        self.last = pooled")],
+        [
+            (NETWORK, LAST_LAYER, LAST_LAYER + "\n        self.seen = []"),
+            (NETWORK, POOLED, POOLED + "\n        self.seen.append(1)"),
+        ],
+    ],
     "check_scales_nothing": [
         [(NETWORK, FORWARD, "image = image / 2.5\n        " + FORWARD)],
         [(NETWORK, FORWARD, "image = image.permute(0, 1, 3, 2).permute(0, 1, 3, 2) - 0.5\n        " + FORWARD)],
@@ -76,7 +82,13 @@ FAULTS = {
 # Faults that other checks see too.
 BROAD = {
     "check_dtype": [[(NETWORK, POOLED, POOLED + "\n        tokens = tokens.half()")]],
-    "check_pure_forward": [[(NETWORK, FORWARD, "image[..., 0] = 0.0\n        " + FORWARD)]],
+    "check_pure_forward": [
+        [(NETWORK, FORWARD, "image[..., 0] = 0.0\n        " + FORWARD)],
+        [
+            (NETWORK, LAST_LAYER, LAST_LAYER + "\n        self.register_buffer('calls', torch.zeros(()))"),
+            (NETWORK, POOLED, POOLED + "\n        self.calls.add_(1)"),
+        ],
+    ],
     "check_determinism": [[(NETWORK, POOLED, "tokens = torch.dropout(tokens, 0.1, train=True)\n        " + POOLED)]],
     "check_scales_nothing": [[(NETWORK, FORWARD, FORWARD.replace("image", "image / 10_000"))]],
     "check_save_load": [

@@ -1,7 +1,8 @@
 """What a plugin records of a network, so that a later change of it is seen: its keys, and one answer.
 
 `zoo check NAME --record` writes both beside the package's modules: `checks/<tag>.keys`, a line per tensor of the state
-dict, and for weights that are at hand `checks/<tag>.golden.safetensors`, one input (`in.*`) with its answer (`out.*`).
+dict, and for weights that are at hand `checks/<tag>.golden.safetensors`, one input (`in.*`, float16) with its answer
+(`out.*`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ def record(subject: Subject) -> list[Path]:
     if subject.at_hand is None:
         return [keys]
     golden = subject.recorded / f"{subject.variant.tag}.golden.safetensors"
-    tensors = subject.tensors(subject.feeds[0], batch=1)
+    halved = {name: one.half() for name, one in subject.tensors(subject.feeds[0], batch=1).items()}
+    tensors = {name: one.float() for name, one in halved.items()}
     answer = thinned(subject.answer(subject.at_hand, subject.feeds[0], tensors))
-    told = {f"in.{name}": one for name, one in tensors.items()} | {f"out.{name}": one for name, one in answer.items()}
+    told = {f"in.{name}": one for name, one in halved.items()} | {f"out.{name}": one for name, one in answer.items()}
     save_file({name: one.clone().contiguous() for name, one in told.items()}, golden)
     return [keys, golden]
 
@@ -52,7 +54,7 @@ def recorded_answer(subject: Subject) -> tuple[dict[str, Tensor], Outputs]:
         raise NotApplicable(f"no recorded answer; `zoo check {subject} --record` writes one")
     tensors = load_file(file)
     inputs, answer = ({n[len(p) :]: one for n, one in tensors.items() if n.startswith(p)} for p in ("in.", "out."))
-    return inputs, answer
+    return {name: one.float() for name, one in inputs.items()}, answer
 
 
 def thinned(answer: Outputs) -> Outputs:

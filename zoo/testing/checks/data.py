@@ -144,7 +144,7 @@ def check_seams(subject: Subject) -> str:
     name = dense_name(subject, whole, tensors)
     if name is None:
         raise NotApplicable("no dense output")
-    reach = _reach(subject, feed, tensors, name)
+    reach = _reach(subject, feed, tensors, name, enough=window // 2)
     halo = -(-reach // step) * step
     sees_all = 2 * halo + step >= window
     tiles = lattice(side, side, window, subject.variant.stride, 0 if sees_all else halo)
@@ -236,20 +236,28 @@ def _check_window(subject: Subject, step: int) -> None:
         )
 
 
-def _reach(subject: Subject, feed: tuple[InputSpec, ...], tensors: Mapping[str, Tensor], name: str) -> int:
-    """How many pixels around an output pixel decide it, found by gradients (so: at most the scene's half)."""
-    stride = subject.variant.stride
+def _reach(
+    subject: Subject, feed: tuple[InputSpec, ...], tensors: Mapping[str, Tensor], name: str, *, enough: int
+) -> int:
+    """How many pixels around an output pixel decide it, by gradients; the search ends at `enough`.
+
+    Networks that halve their input see more to one side, by where a pixel lies in its block: all places are tried.
+    """
+    stride, step = subject.variant.stride, subject.step_px(feed[0])
     given = {key: one.clone().requires_grad_() for key, one in tensors.items()}
     made = answer_with_gradients(subject, feed, given)[name]
-    row, col = made.shape[2] // 2, made.shape[3] // 2
-    weights = torch.randn(made.shape[1], generator=torch.Generator().manual_seed(0))
-    (gradient,) = torch.autograd.grad((made[0, :, row, col] * weights).sum(), list(given.values()))
-    rows, cols = torch.nonzero(gradient[0].abs().sum(dim=0), as_tuple=True)
-    if not len(rows):
-        return 0
-    ends = (row * stride - rows.min(), rows.max() - (row + 1) * stride + 1)
-    sides = (col * stride - cols.min(), cols.max() - (col + 1) * stride + 1)
-    return max(0, *(int(one) for one in (*ends, *sides)))
+    scores = torch.einsum("bdhw,d->bhw", made, torch.randn(made.shape[1], generator=torch.Generator().manual_seed(0)))
+    first = made.shape[-1] // 2 * stride // step * step // stride  # of a block
+    reach = 0
+    for place in range(first, first + step // stride):
+        gradients = torch.autograd.grad(scores[0, place, place], list(given.values()), retain_graph=True)
+        for touched in torch.nonzero(gradients[0][0].abs().sum(dim=0), as_tuple=True):
+            if len(touched):
+                before, after = place * stride - int(touched.min()), int(touched.max()) - (place + 1) * stride + 1
+                reach = max(reach, before, after)
+        if reach >= enough:
+            break
+    return reach
 
 
 def _joined(

@@ -63,7 +63,7 @@ def check_licences(subject: Subject) -> None:
 
 def check_pins(subject: Subject) -> str | None:
     """A revision is a commit and a hash is a hash; a branch would change under its users."""
-    unpinned = 0
+    unpinned = []
     for variant in subject.spec.variants:
         weights = variant.weights
         if weights is None:
@@ -75,8 +75,10 @@ def check_pins(subject: Subject) -> str | None:
                     f"{digits} hexadecimal digits, or None until it was read",
                     "A branch or tag moves; give the commit.",
                 )
-        unpinned += not weights.pinned
-    return f"{unpinned} weights not pinned yet" if unpinned else None
+        if not weights.pinned:
+            unpinned.append(variant.tag)
+    more = f" and {len(unpinned) - 3} more" if len(unpinned) > 3 else ""
+    return f"not pinned yet: {', '.join(unpinned[:3])}{more}" if unpinned else None
 
 
 def check_import(subject: Subject) -> None:

@@ -38,7 +38,7 @@ def check_output(subject: Subject) -> None:
     tensors = subject.tensors(feed)
     output = subject.model.forward(tensors, **subject.arguments(feed, tensors))
     if not isinstance(output, kind):
-        fail(f"forward returned a {type(output).__name__}", kind.__name__, f"It is in {OUTPUTS[task].split(':')[0]}.")
+        fail(f"forward returned a {type(output).__name__}", kind.__name__, f"See zoo.tasks.{task.value}.")
     made = flat(output)
     for name, one in made.items():
         if one.shape[:1] != (2,):

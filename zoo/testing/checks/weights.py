@@ -70,7 +70,7 @@ def check_golden(subject: Subject) -> str:
             f"at most {GOLDEN:.1%}",
             f"Other weights, another network or other preprocessing; if it was meant: `zoo check {subject} --record`.",
         )
-    return f"differs by {published:.0e} of the range; random weights by {random:.0e}"
+    return f"differs from the recorded answer by {published:.1g} of its range, random weights by {random:.1g}"
 
 
 def check_save_load(subject: Subject) -> None:

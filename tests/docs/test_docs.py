@@ -1,0 +1,83 @@
+"""The pages say what is so: the worked plugin works, and every hook is described under its own signature."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from zoo import hookspecs
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[dict[str, str]]:
+    return [found.groupdict() for found in BLOCK.finditer((DOCS / page).read_text())]
+
+
+@pytest.fixture
+def kelp(tmp_path, monkeypatch):
+    """The files of the page, installed as an editable plugin is: found on the path, named by metadata."""
+    for block in blocks("add_a_model.md"):
+        if block["title"]:
+            (tmp_path / block["title"]).parent.mkdir(exist_ok=True)
+            (tmp_path / block["title"]).write_text(block["code"])
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    info = tmp_path / "zoo_kelp-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    ((name, module),) = project["entry-points"]["zoo"].items()
+    (info / "entry_points.txt").write_text(f"[zoo]\n{name} = {module}\n")
+    monkeypatch.setenv("ZOO_PLUGINS", "kelp")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for module in [module for module in sys.modules if module.partition(".")[0] == "zoo_kelp"]:
+        del sys.modules[module]
+
+
+def test_the_worked_plugin_works(kelp, zoo_command):
+    ran = []
+    for block in blocks("add_a_model.md"):
+        if block["language"] == "python" and not block["title"]:
+            exec(compile(block["code"], "add_a_model.md", "exec"), {})
+        elif block["language"] == "console":
+            for command, told in re.findall(r"^\$ zoo (.*)\n((?:(?!\$).*\n)*)", block["code"], re.MULTILINE):
+                code, out, err = zoo_command(*shlex.split(command))
+                assert code == 0, out + err
+                said = [" ".join(line.split()) for line in out.splitlines()]
+                assert [line for line in told.splitlines() if line not in said] == []
+                ran.append(command)
+    assert ran == ["check kelp --record", "info kelp", "plugins"]
+    assert sorted(file.name for file in (kelp / "zoo_kelp/checks").iterdir()) == [
+        "demo.golden.safetensors",
+        "demo.keys",
+    ]
+    tests = {"__name__": "test_kelp"}
+    exec(compile((kelp / "tests/test_kelp.py").read_text(), "test_kelp.py", "exec"), tests)
+    tests["test_the_canopy_moves_with_the_scene"]()
+    (cases,) = tests["test_conformance"].pytestmark
+    assert len(cases.args[1]) == 21
+
+
+def test_every_hook_has_a_heading_with_its_signature():
+    expected = [
+        f"{name}{inspect.signature(function)}".replace("'", "")
+        for name, function in vars(hookspecs).items()
+        if name.startswith("zoo_")
+    ]
+    headings = re.findall(r"^## `(.*)`$", (DOCS / "hooks.md").read_text(), re.MULTILINE)
+    assert headings == expected
+
+
+def test_pages_name_files_that_exist():
+    """`docs/x.md` and `plugins/y/` in a page are there."""
+    for page in DOCS.glob("*.md"):
+        for path in re.findall(r"`((?:docs|plugins|tests|tools|zoo)/[\w/.-]+)`", page.read_text()):
+            assert (DOCS.parent / path).exists(), f"{page.name} names {path}"
