@@ -1,8 +1,9 @@
 """Weights files of other projects as flat state dicts, and their converted copies in the cache.
 
-Pickled files are read by `torch.load(weights_only=True)` where that suffices, else by `zoo.quarantine`. They are read
-once: the tensors go into a safetensors file under `ZOO_CACHE`, named by the SHA-256 of the source, with what a pickled
-network holds beside its state dict (prototype classes, radii, configuration) in the same file.
+Pickled files are read by `zoo.quarantine`, all of them: `torch.load(weights_only=True)` runs nothing either, but it
+refuses whole networks, and 300 bytes (a tuple of tuples as a key) keep it busy for ever. They are read once: the
+tensors go into a safetensors file under `ZOO_CACHE`, named by the SHA-256 of the source, with what a pickled network
+holds beside its state dict (prototype classes, radii, configuration) in the same file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import json
 import logging
 import os
-import pickle
 import threading
 import warnings
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from zoo.errors import OutputError, WeightsError, ZooWarning
 from zoo.pickles import Record
-from zoo.quarantine import check_archive, is_module, is_plain, module_attributes, module_state, read_pickled
+from zoo.quarantine import is_module, is_plain, module_attributes, module_state, read_pickled
 from zoo.records import sha256_of, zoo_cache
 from zoo.spec import Layout
 
@@ -62,7 +62,7 @@ def read_layout(path: Path, layout: Layout) -> Checkpoint:
         return _with_attributes(path)
     if layout == Layout.SAFETENSORS:
         map_safetensors(path)  # raises what is wrong with it
-    checkpoint = _flatten(_unpickled(path), layout, path)
+    checkpoint = _flatten(read_pickled(path), layout, path)
     _check_state(checkpoint.state, path)
     return checkpoint
 
@@ -161,17 +161,6 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
 
 
 # ----------------------------------------------------------------------------------------------------- pickled layouts
-
-
-def _unpickled(path: Path) -> Any:
-    check_archive(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols that torch has not tried
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=_begins(path) == b"PK")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as err:
-        logger.info("torch.load(weights_only=True) refuses %s (%s): reading it in quarantine", path, type(err).__name__)
-    return read_pickled(path)
 
 
 def _flatten(value: Any, layout: Layout, path: Path) -> Checkpoint:

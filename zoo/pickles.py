@@ -19,7 +19,7 @@ from typing import Any
 
 from zoo.errors import WeightsError
 
-MAX_INSTRUCTIONS = 4_000_000  # ours: the largest checkpoints of our models need 1/20; makes at most a few 100 MB
+MAX_INSTRUCTIONS = 2_000_000  # ours: checkpoints of our models need up to 1/10; makes at most a few 100 MB
 MAX_NAME = 1024  # characters of a module or class name, ours
 MAX_INTEGER = 64  # bytes of a big integer, ours: torch's magic number needs 10
 MAX_KEY_PARTS = 32  # parts of a tuple used as a key, ours: nested shared tuples hash in exponential time

@@ -1,7 +1,7 @@
 """Old pickled checkpoints, read without running anything: `torch.save` files as tensors, containers and `Record`s.
 
-For files that `torch.load(weights_only=True)` refuses: whole networks (`torch.save(model)`), and checkpoints with
-objects beside the weights. Classes need not exist; an unknown one becomes a `zoo.pickles.Record` whose `_parameters`,
+State dicts, checkpoints with objects beside the weights, and whole networks (`torch.save(model)`). Classes need not
+exist; an unknown one becomes a `zoo.pickles.Record` whose `_parameters`,
 `_buffers`, `_modules` and other attributes can be walked (`module_state`, `module_attributes`). Tensors are views of
 the mapped file, on the CPU wherever they were saved.
 
@@ -47,19 +47,7 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
-
-
-def check_archive(path: Path) -> None:
-    """Refuse an archive whose members are compressed, overlap or leave the file, before anyone else unpacks it.
-
-    Files that are no archive pass: `read_pickled` looks at them.
-    """
-    data = _mapped(path)
-    if data[:4] == b"PK\x03\x04":
-        try:
-            _members(data)
-        except WeightsError as err:
-            raise WeightsError(f"{path}: {err}") from err
+_UNTYPED = ("uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 
 
 def read_pickled(path: Path) -> Any:
@@ -257,14 +245,19 @@ def _viewed(flat: Tensor, view: Any) -> Tensor:
 def _construct(kind: Global, args: tuple[Any, ...]) -> Any:
     """Tensors and parameters of torch, containers, and records for all else."""
     match (kind.module, kind.name), args:
-        case ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3"), (
-            flat,
-            offset,
+        case ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2"), (flat, offset, size, stride, *_):
+            return _tensor(flat, offset, size, stride)
+        case ("torch._utils", "_rebuild_tensor_v3"), (
+            Tensor() as flat,
+            start,
             size,
             stride,
+            _,
+            _,
+            Global() as dtype,
             *_,
         ):
-            return _tensor(flat, offset, size, stride)
+            return _tensor(_retyped(flat, dtype), start, size, stride)
         case ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"), (Tensor() as value, *_):
             return value
         case ("torch._tensor", "_rebuild_from_type_v2"), (Global() as inner, _, tuple() as inner_args, _):
@@ -295,6 +288,14 @@ def _tensor(flat: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     if numel and (last >= flat.numel() or numel > max(flat.numel(), EXPANDED)):
         raise WeightsError(f"a tensor of size {size} at {offset} leaves its storage of {flat.numel():,} numbers")
     return torch.as_strided(flat, size, stride, flat.storage_offset() + offset) if numel else flat.new_empty(size)
+
+
+def _retyped(flat: Tensor, kind: Global) -> Tensor:
+    """The bytes of an untyped storage as numbers of a type that has no storage class of its own."""
+    dtype = getattr(torch, kind.name, None) if kind.module == "torch" and kind.name in _UNTYPED else None
+    if dtype is None or flat.numel() % dtype.itemsize:
+        raise WeightsError(f"the pickle describes a tensor of the unknown type {kind}")
+    return flat.view(dtype)
 
 
 def _is_count(value: Any) -> bool:

@@ -17,6 +17,7 @@ def archive(path: Path, pickled: bytes, storages: dict[str, bytes] | None = None
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as out:
         out.writestr(f"{root}/data.pkl", pickled)
         out.writestr(f"{root}/byteorder", b"little")
+        out.writestr(f"{root}/version", b"3\n")
         for key, data in (storages or {}).items():
             out.writestr(f"{root}/data/{key}", data)
         for name, data in extra:
