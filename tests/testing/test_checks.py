@@ -115,6 +115,55 @@ def test_a_right_plugin_passes_every_check(toy):
     assert len(outcomes) == len(CHECKS)
 
 
+STEPS = """    steps=(
+        Normalise(mean=(800.0, 900.0, 2200.0), std=(400.0, 500.0, 900.0), source="ours: a toy"),
+        Fill(value=0.0, source="ours: the mean"),
+    ),"""
+SECOND = """InputSpec(name="radar", kind=Kind.RASTER, label="S1", bands=(Band(id="S1:VV", unit="dB"),), multiple=2,
+        steps=(Percentile(low=(-25.0,), high=(0.0,), source="ours"),))"""
+WEIGHT = "self.stem.weight[:, [('S2:B03', 'S2:B04', 'S2:B08').index(band) for band in image_bands]]"
+# Plugins that are right in other ways than the toy.
+RIGHT = {
+    "bands by name, any of them": [
+        (SPEC, "multiple=2,", "multiple=2, any_subset=True,"),
+        (NETWORK, "image: Tensor)", "image: Tensor, image_bands: tuple[str, ...])"),
+        (NETWORK, "self.stem(image)", f"torch.conv2d(image, {WEIGHT}, self.stem.bias, stride=2, padding=1)"),
+    ],
+    "a mask of where data are": [
+        (NETWORK, "image: Tensor)", "image: Tensor, image_valid: Tensor)"),
+        (NETWORK, "self.stem(image)", "self.stem(image * image_valid[:, None].float())"),
+    ],
+    "linear radar power": [
+        (SPEC, STEPS, "    steps=(Decibel(floor_db=-30.0, source='ours'), Normalise(mean=(-12.0,) * 3, std=(3.0,) * 3, source='ours')),"),
+        (SPEC, 'Band(id="S2:B03", unit="DN"), Band(id="S2:B04", unit="DN"), Band(id="S2:B08", unit="DN")',
+         'Band(id="S1:VV", unit="power"), Band(id="S1:VH", unit="power"), Band(id="S1:HH", unit="power")'),
+        (SPEC, "nodata=0,", "nodata=None,"),
+        (SPEC, "from zoo.spec import (", "from zoo.spec import (\n    Decibel,"),
+    ],
+    "a window of one size, resized to": [
+        (SPEC, STEPS, STEPS.replace("steps=(", "window=32, steps=(Resize(size=(32, 32), source='ours'),")),
+        (NETWORK, FORWARD, "assert image.shape[-2:] == (32, 32)\n        " + FORWARD),
+        (SPEC, "from zoo.spec import (", "from zoo.spec import (\n    Resize,"),
+    ],
+    "two inputs together": [
+        (SPEC, "inputs=(IMAGE,)", f"inputs=(IMAGE, {SECOND})"),
+        (NETWORK, "image: Tensor)", "image: Tensor, radar: Tensor)"),
+        (NETWORK, LAST_LAYER, LAST_LAYER + "\n        self.second = nn.Conv2d(1, 8, 3, stride=2, padding=1)"),
+        (NETWORK, "self.stem(image)", "self.stem(image) + self.second(radar)"),
+        (SPEC, "from zoo.spec import (", "from zoo.spec import (\n    Percentile,"),
+    ],
+    "learned scaling of the input": [
+        (NETWORK, LAST_LAYER, LAST_LAYER + "\n        self.gain = nn.Parameter(torch.ones(3, 1, 1))"),
+        (NETWORK, "self.stem(image)", "self.stem(image * self.gain)"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("patches", RIGHT.values(), ids=RIGHT)
+def test_plugins_that_are_right_in_other_ways_pass(toy, patches):
+    assert failed(toy(*patches)) == {}
+
+
 @pytest.mark.parametrize(("check", "patches"), each(FAULTS))
 def test_a_planted_fault_is_caught_by_its_check_alone(toy, check, patches):
     assert list(failed(toy(*patches))) == [check]
@@ -132,6 +181,22 @@ def test_random_weights_are_caught(toy):
     reasons = failed(toy.subject())
     assert list(reasons) == ["check_golden"]
     assert "differs from the recorded one by" in reasons["check_golden"]
+
+
+SWAPPED = [(SPEC, 'Band(id="S2:B03"', 'Band(id="S2:B99"'), (SPEC, "S2:B08", "S2:B03"), (SPEC, "S2:B99", "S2:B08")]
+OTHER_STATISTICS = [(SPEC, "mean=(800.0,", "mean=(700.0,")]
+TWICE = [
+    (SPEC, "from zoo.spec import (", "from zoo.spec import (\n    Scale,"),
+    (SPEC, "        Fill(value", "        Scale(factor=0.5, source='ours'),\n        Fill(value"),
+]
+
+
+@pytest.mark.parametrize("patches", [SWAPPED, OTHER_STATISTICS, TWICE], ids=["swapped", "statistics", "twice"])
+def test_a_description_that_changes_under_its_weights_is_caught(toy, patches):
+    """The same file of the same place must go on giving the recorded answer."""
+    toy()
+    toy.edit(*patches)
+    assert list(failed(toy.subject())) == ["check_golden"]
 
 
 def test_an_answer_that_random_weights_give_too_proves_nothing(toy):

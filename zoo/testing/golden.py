@@ -1,17 +1,20 @@
 """What a plugin records of a network, so that a later change of it is seen: its keys, and one answer.
 
 `zoo check NAME --record` writes both beside the package's modules: `checks/<tag>.keys`, a line per tensor of the state
-dict, and for weights that are at hand `checks/<tag>.golden.safetensors`, one input (`in.*`, float16) with its answer
-(`out.*`).
+dict, and for weights that are at hand `checks/<tag>.golden.safetensors`: numbers as a file holds them (`in.*`), the
+names of their bands (`bands.*`, in the metadata), and the answer (`out.*`). Replaying them takes the whole way: bands
+found by name, numbers prepared, network, weights.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from zoo.model import Model
 from zoo.testing.subject import NotApplicable, Outputs, Subject
 
 LARGEST_MB = 1  # ours: a golden answer beyond this is thinned, since it ships with the plugin
@@ -32,11 +35,12 @@ def record(subject: Subject) -> list[Path]:
     if subject.at_hand is None:
         return [keys]
     golden = subject.recorded / f"{subject.variant.tag}.golden.safetensors"
-    halved = {name: one.half() for name, one in subject.tensors(subject.feeds[0], batch=1).items()}
-    tensors = {name: one.float() for name, one in halved.items()}
-    answer = thinned(subject.answer(subject.at_hand, subject.feeds[0], tensors))
-    told = {f"in.{name}": one for name, one in halved.items()} | {f"out.{name}": one for name, one in answer.items()}
-    save_file({name: one.clone().contiguous() for name, one in told.items()}, golden)
+    raw = {item.name: subject.raw(item, batch=1)[0] for item in subject.rasters}
+    sources = {item.name: subject.source(item, raw[item.name]) for item in subject.rasters}
+    answer = thinned(subject.answer_for(subject.at_hand, subject.rasters, sources))
+    told = {f"in.{name}": one for name, one in raw.items()} | {f"out.{name}": one for name, one in answer.items()}
+    bands = {f"bands.{item.name}": ",".join(item.band_ids) for item in subject.rasters}
+    save_file({name: one.clone().contiguous() for name, one in told.items()}, golden, bands)
     return [keys, golden]
 
 
@@ -47,14 +51,20 @@ def recorded_keys(subject: Subject) -> list[str]:
     return file.read_text().splitlines()
 
 
-def recorded_answer(subject: Subject) -> tuple[dict[str, Tensor], Outputs]:
-    """(inputs, answer) as recorded."""
+def replayed(subject: Subject, *models: Model) -> tuple[Outputs, list[Outputs]]:
+    """The recorded answer, and what each of `models` says of the recorded numbers."""
     file = subject.recorded / f"{subject.variant.tag}.golden.safetensors"
     if not file.is_file():
         raise NotApplicable(f"no recorded answer; `zoo check {subject} --record` writes one")
-    tensors = load_file(file)
-    inputs, answer = ({n[len(p) :]: one for n, one in tensors.items() if n.startswith(p)} for p in ("in.", "out."))
-    return {name: one.float() for name, one in inputs.items()}, answer
+    with safe_open(file, "pt") as opened:
+        tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        told = opened.metadata()
+    sources = {
+        item.name: subject.source(item, tensors[f"in.{item.name}"], told[f"bands.{item.name}"].split(","))
+        for item in subject.rasters
+    }
+    recorded = {name.removeprefix("out."): one for name, one in tensors.items() if name.startswith("out.")}
+    return recorded, [thinned(subject.answer_for(model, subject.rasters, sources)) for model in models]
 
 
 def thinned(answer: Outputs) -> Outputs:

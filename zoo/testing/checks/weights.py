@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.model import load
-from zoo.testing.golden import keys_of, recorded_answer, recorded_keys, thinned
+from zoo.testing.golden import keys_of, recorded_keys, replayed
 from zoo.testing.subject import CheckFailed, Subject, apart, fail, identical
 
 # Ours: float32 sums in another order, on another machine, through some hundred layers.
@@ -57,10 +57,9 @@ def check_strict_load(subject: Subject) -> None:
 
 
 def check_golden(subject: Subject) -> str:
-    """The published weights give the recorded answer, and random ones do not."""
+    """From a file's numbers, the published weights give the recorded answer, and random ones do not."""
     model = subject.published()
-    inputs, recorded = recorded_answer(subject)
-    answers = [thinned(subject.answer(one, subject.feeds[0], inputs)) for one in (model, subject.filled)]
+    recorded, answers = replayed(subject, model, subject.filled)
     published, random = (apart(answer, recorded) for answer in answers)
     if random <= GOLDEN:
         fail("random weights give the recorded answer too", "an answer that depends on the weights", "Record another.")
@@ -68,7 +67,8 @@ def check_golden(subject: Subject) -> str:
         fail(
             f"the answer differs from the recorded one by {published:.1%} of its range",
             f"at most {GOLDEN:.1%}",
-            f"Other weights, another network or other preprocessing; if it was meant: `zoo check {subject} --record`.",
+            "Something changed: weights, network, the order of bands or the steps."
+            f" If it was meant: `zoo check {subject} --record`.",
         )
     return f"differs from the recorded answer by {published:.1g} of its range, random weights by {random:.1g}"
 
