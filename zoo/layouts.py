@@ -135,8 +135,13 @@ def _begins(path: Path) -> bytes:
     return b""
 
 
-def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+def save_safetensors(state: Mapping[str, Tensor], path: Path, attributes: str | None = None) -> None:
     """Write tensors, whole or not at all; tensors that share memory are written each.
+
+    Args:
+        state: tensors by key; the same tensors make the same bytes.
+        path: the file; its folder is made.
+        attributes: JSON for the metadata `zoo.attributes`; the only entry, since safetensors shuffles several.
 
     Raises:
         OutputError: `path` cannot be written.
@@ -151,7 +156,7 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
         seen.add(place)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(alone, new, dict(sorted((metadata or {}).items())) or None)
+        save_file(alone, new, None if attributes is None else {"zoo.attributes": attributes})
         os.replace(new, path)
     except (OSError, SafetensorError) as err:
         raise OutputError(f"cannot write {path}: {err}; choose a place with room that you may write to") from err
@@ -236,7 +241,7 @@ class _Seen:
 def _keep(checkpoint: Checkpoint, copy: Path) -> None:
     tensors: dict[str, Tensor] = {}
     attributes = {name: _pack(name, value, tensors) for name, value in checkpoint.attributes.items()}
-    save_safetensors({**checkpoint.state, **tensors}, copy, {"zoo.attributes": json.dumps(attributes)})
+    save_safetensors({**checkpoint.state, **tensors}, copy, json.dumps(attributes))
     _write_seen(copy, _note(copy))
 
 
