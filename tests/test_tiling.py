@@ -158,3 +158,13 @@ def test_a_window_is_clipped_to_a_raster_and_says_where_it_is():
     assert Window(-5, 90, 20, 20).clipped(100, 100) == Window(0, 90, 15, 10)
     assert Window(120, 0, 10, 10).clipped(100, 100) == Window(100, 0, 0, 10)
     assert str(Window(2, 3, 4, 5)) == "rows 2-5, columns 3-7"
+
+
+@pytest.mark.parametrize("size", [97, 99, 128, 160, 301])
+def test_every_window_starts_in_phase_with_the_grain(size):
+    tiles = lattice(size, size, 64, 1, 16, grain_px=16)
+    assert all(tile.read.row % 16 == 0 and tile.read.col % 16 == 0 for tile in tiles)
+    covered = np.zeros((size, size), int)
+    for tile in tiles:
+        covered[tile.own.slices] += 1
+    assert (covered == 1).all()

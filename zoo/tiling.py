@@ -75,26 +75,35 @@ def output_size(size: int, stride_px: int) -> int:
 
 
 def lattice(
-    height: int, width: int, window: int | tuple[int, int], stride_px: int = 1, halo: int = 0
+    height: int,
+    width: int,
+    window: int | tuple[int, int],
+    stride_px: int = 1,
+    halo: int = 0,
+    grain_px: int | None = None,
 ) -> tuple[Tile, ...]:
     """Windows that cover a scene of `height` x `width` input pixels, row by row.
 
-    Neighbours overlap by 2 * `halo`. The last row and column are moved back, by a multiple of the stride, so that they
-    end with the scene; a scene smaller than a window gets one window, which reaches beyond its edge.
+    Neighbours overlap by 2 * `halo`. The last row and column are moved back, by a multiple of the grain, so that they
+    end with the scene or less than a grain beyond it; a scene smaller than a window gets one window, which reaches
+    beyond its edge.
 
     Args:
         height: of the scene, input pixels.
         width: of the scene, input pixels.
         window: side of the windows, or (height, width); a multiple of `stride_px`.
         stride_px: input pixels per output pixel and axis (the patch of a transformer).
-        halo: input pixels of context on each side of what a window decides; a multiple of `stride_px`.
+        halo: input pixels of context on each side of what a window decides; a multiple of `grain_px`.
+        grain_px: every window starts at a multiple of it, so that a network that halves its input five times meets a
+            pixel in the same phase in every window (32); `None` = the stride.
 
     Raises:
         ConfigError: window, stride and halo do not fit together.
     """
     window_height, window_width = (window, window) if isinstance(window, int) else window
-    rows = _axis(height, window_height, stride_px, halo)
-    cols = _axis(width, window_width, stride_px, halo)
+    grain_px = grain_px or stride_px
+    rows = _axis(height, window_height, stride_px, halo, grain_px)
+    cols = _axis(width, window_width, stride_px, halo, grain_px)
     out_height, out_width = window_height // stride_px, window_width // stride_px
     return tuple(
         Tile(
@@ -122,29 +131,30 @@ def blend_weights(n: int, kind: Literal["mean", "cosine"]) -> np.ndarray[Any, np
     return np.outer(along, along)
 
 
-def _axis(size: int, window: int, stride_px: int, halo: int) -> list[tuple[int, int, int]]:
+def _axis(size: int, window: int, stride_px: int, halo: int, grain_px: int) -> list[tuple[int, int, int]]:
     """Per tile along one axis, in output pixels: where it starts, and from where to where it decides."""
-    _check(size, window, stride_px, halo)
+    _check(size, window, stride_px, halo, grain_px)
     total, span, margin = output_size(size, stride_px), window // stride_px, halo // stride_px
-    step = span - 2 * margin
-    last = max(total - span, 0)
+    step, grain = span - 2 * margin, grain_px // stride_px
+    last = -(-max(total - span, 0) // grain) * grain
     starts = [*range(0, last, step), last]
     # The border between two tiles runs through the middle of what both see.
     borders = [(here + span + after) // 2 for here, after in itertools.pairwise(starts)]
     return list(zip(starts, [0, *borders], [*borders, total], strict=True))
 
 
-def _check(size: int, window: int, stride_px: int, halo: int) -> None:
-    if size < 1 or stride_px < 1 or halo < 0:
+def _check(size: int, window: int, stride_px: int, halo: int, grain_px: int) -> None:
+    if size < 1 or stride_px < 1 or halo < 0 or grain_px % stride_px:
         raise ConfigError(
-            f"a side of {size} px, stride {stride_px} and halo {halo} make no lattice; expected at least 1, 1 and 0"
+            f"a side of {size} px, stride {stride_px}, halo {halo} and grain {grain_px} make no lattice; expected at"
+            " least 1, 1 and 0, and a grain that is a multiple of the stride"
         )
-    if window < stride_px or window % stride_px:
-        fit = max(window // stride_px, 1) * stride_px
-        raise ConfigError(f"window is {window} px; expected a multiple of {stride_px}: try {fit} or {fit + stride_px}")
-    if halo % stride_px:
-        fit = halo // stride_px * stride_px
-        raise ConfigError(f"halo is {halo} px; expected a multiple of {stride_px}: try {fit} or {fit + stride_px}")
+    if window < grain_px or window % grain_px:
+        fit = max(window // grain_px, 1) * grain_px
+        raise ConfigError(f"window is {window} px; expected a multiple of {grain_px}: try {fit} or {fit + grain_px}")
+    if halo % grain_px:
+        fit = halo // grain_px * grain_px
+        raise ConfigError(f"halo is {halo} px; expected a multiple of {grain_px}: try {fit} or {fit + grain_px}")
     if 2 * halo >= window:
-        fit = (window - stride_px) // 2 // stride_px * stride_px
+        fit = (window - grain_px) // 2 // grain_px * grain_px
         raise ConfigError(f"halo is {halo} px, and nothing of a window of {window} px is left; try at most {fit}")
