@@ -80,6 +80,7 @@ def lattice(
     window: int | tuple[int, int],
     stride_px: int = 1,
     halo: int = 0,
+    *,
     grain_px: int | None = None,
 ) -> tuple[Tile, ...]:
     """Windows that cover a scene of `height` x `width` input pixels, row by row.
