@@ -34,7 +34,7 @@ MADE = Provenance(
 
 
 def layout(names=("a", "b"), nodata=float("nan"), unit="1", classes=()):
-    return SimpleNamespace(names=tuple(names), nodata=nodata, unit=unit, classes=tuple(classes))
+    return SimpleNamespace(names=tuple(names), nodata=nodata, unit=unit, classes=tuple(classes), colours=())
 
 
 def vectors(bands=8):
@@ -233,12 +233,26 @@ def test_a_large_map_is_drawn_from_some_of_its_pixels(tmp_path):
 def test_pictures_are_files_with_provenance_and_the_same_bytes_each_time(tmp_path):
     from PIL import Image
 
-    label_map().save(tmp_path / "one.png")
-    label_map().save(tmp_path / "two.png")
+    for name in ("one.png", "two.png"):
+        sunk(None, vectors(), layout([f"v{index}" for index in range(8)])).save(tmp_path / name)
     assert digest(tmp_path / "one.png") == digest(tmp_path / "two.png")
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.info["ZOO_MODEL"] == "toy"
         assert min(picture.size) > 200
+
+
+def test_class_ids_are_pictured_pixel_by_pixel_with_their_legend(tmp_path):
+    from PIL import Image
+
+    result = label_map()
+    result.save(tmp_path / "ids.png")
+    with Image.open(tmp_path / "ids.png") as picture:
+        np.testing.assert_array_equal(np.array(picture), result.values[0])  # ids, coloured by the palette
+        assert json.loads(picture.info["ZOO_CLASSES"]) == ["sea", "sand", "coral"]
+        colours = json.loads(picture.info["ZOO_COLOURS"])
+        assert picture.convert("RGBA").getpixel((40, 10)) == (*colours[2], 255)
+        assert picture.convert("RGBA").getpixel((0, 0))[3] == 0  # nodata
+        assert picture.info["ZOO_MODEL"] == "toy"
 
 
 def test_without_matplotlib_the_line_to_type_is_given(monkeypatch):

@@ -27,7 +27,7 @@ def raster_file(bands=3, dtype="float32", grid=GRID, **facts):
 
 def noise(file, seed=0):
     shape = (len(file.names), file.grid.height, file.grid.width)
-    return np.random.default_rng(seed).standard_normal(shape).astype(file.dtype)
+    return np.random.default_rng(seed).normal(scale=30, size=shape).astype(file.dtype)
 
 
 def write(path, file, pixels, windows=None):
@@ -65,8 +65,9 @@ def test_the_file_is_alone_in_its_folder(tmp_path):
     assert os.listdir(tmp_path) == ["map.tif"]
 
 
-def test_the_bytes_depend_on_neither_threads_nor_blocks_nor_time(tmp_path, monkeypatch):
-    file = raster_file(bands=20, nodata=float("nan"), tags={"b": "2", "a": "1"})
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int16", "float64"])
+def test_the_bytes_depend_on_neither_threads_nor_blocks_nor_time(tmp_path, monkeypatch, dtype):
+    file = raster_file(20, dtype, nodata=0, tags={"b": "2", "a": "1"})
     pixels = noise(file)
     first = digest(write(tmp_path / "first.tif", file, pixels))
     monkeypatch.setattr(cog, "MAX_THREADS", 1)
@@ -77,7 +78,7 @@ def test_the_bytes_depend_on_neither_threads_nor_blocks_nor_time(tmp_path, monke
     assert digest(write(tmp_path / "other.tif", file, noise(file, seed=1))) != first
 
 
-def test_half_precision_is_stored_in_16_bits_and_read_as_float32(tmp_path):
+def test_half_precision_halves_the_file_and_is_read_as_float32(tmp_path):
     half, full = raster_file(bands=40, dtype="float16"), raster_file(bands=40)
     pixels = noise(full)
     write(tmp_path / "half.tif", half, pixels)
@@ -85,9 +86,7 @@ def test_half_precision_is_stored_in_16_bits_and_read_as_float32(tmp_path):
     got = open_raster(tmp_path / "half.tif").read()[0]
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, pixels.astype(np.float16))
-    with rasterio.open(tmp_path / "half.tif") as dataset:
-        assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
-    assert (tmp_path / "half.tif").stat().st_size < 0.7 * (tmp_path / "full.tif").stat().st_size
+    assert (tmp_path / "half.tif").stat().st_size < 0.6 * (tmp_path / "full.tif").stat().st_size
 
 
 def test_numbers_beyond_half_precision_are_refused(tmp_path):
@@ -123,7 +122,7 @@ def test_one_pixel_is_a_map(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("bands", "dtype", "side"), [(1, "uint8", 512), (16, "float32", 352), (768, "float32", 48), (1024, "float16", 32)]
+    ("bands", "dtype", "side"), [(1, "uint8", 512), (16, "float32", 352), (768, "float32", 48), (1024, "float64", 32)]
 )
 def test_a_tile_of_all_bands_stays_below_8_mb(bands, dtype, side):
     file = raster_file(bands, dtype, Grid(height=10_000, width=10_000))

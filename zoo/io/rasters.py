@@ -41,7 +41,10 @@ __all__ = [
     "open_source",
 ]
 
-CACHE_MB = 128  # ours: GDAL's own default, 5 % of the memory, grows with the machine and would grow with the scene
+# Ours: GDAL's own default, 5 % of the memory, grows with the machine and lets the scene fill it. Reading windows along a
+# row needs two rows of tiles: 147 MB for 6000 pixels of 12 bands, uint16, in tiles of 512; with less, each tile is decoded
+# for each window (5 times slower). rasterio takes bytes here, whatever GDAL's own documentation says of megabytes.
+CACHE_BYTES = 256 << 20
 COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 # First bytes of what people take for rasters.
 SIGNATURES = (
@@ -56,9 +59,9 @@ SIGNATURES = (
 
 
 @contextlib.contextmanager
-def gdal(**options: Any) -> Iterator[None]:
+def gdal(*, cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator[None]:
     """GDAL with a block cache of fixed size (unless the user set `GDAL_CACHEMAX`) and no patience for cut JPEGs."""
-    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE_MB}
+    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": cache_bytes}
     with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True, **cache, **options):
         yield
 
@@ -69,12 +72,13 @@ class FileSource(RasterSource):
 
     path: str
     _indexes: tuple[int, ...]  # GDAL's number, from 1, of each band
+    _masked: bool  # whether the file keeps a mask beside nodata
     _file: _File
 
     def _inside(self, window: Window, channels: tuple[int, ...]) -> tuple[Pixels, Mask | None]:
         indexes = [self._indexes[channel] for channel in channels]
         try:
-            return self._file.read(indexes, window, self.dtype)
+            return self._file.read(indexes, window, self.dtype, masked=self._masked)
         except (RasterioError, OSError) as err:
             reason = err.__cause__ or err
             raise InputError(
@@ -173,7 +177,7 @@ class _File:
             finally:
                 self._idle.append(handle)
 
-    def read(self, indexes: Sequence[int], window: Window, dtype: str) -> tuple[Pixels, Mask | None]:
+    def read(self, indexes: Sequence[int], window: Window, dtype: str, *, masked: bool) -> tuple[Pixels, Mask | None]:
         """Pixels, and the file's own mask."""
         rows, cols = window.slices
         place = ((rows.start, rows.stop), (cols.start, cols.stop))
@@ -182,7 +186,7 @@ class _File:
                 pixels = handle.read(list(indexes), window=place)
             else:
                 pixels = np.stack([handle.read(index, window=place).astype(dtype) for index in indexes])
-            return pixels, _own_mask(handle, indexes, place)
+            return pixels, _own_mask(handle, indexes, place) if masked else None
 
 
 _opening = threading.Lock()  # `catch_warnings` changes the filters of all threads
@@ -195,22 +199,19 @@ def open_dataset(path: str | os.PathLike[str], mode: str = "r", **profile: Any) 
         return rasterio.open(path, mode, **profile)
 
 
-def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask | None:
+def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask:
     """What the file's mask, or alpha band, says of a window; nodata is compared elsewhere."""
     if ColorInterp.alpha in handle.colorinterp:
         alpha = handle.colorinterp.index(ColorInterp.alpha) + 1
         return np.asarray(handle.read(alpha, window=place) > 0)
-    flags = [set(handle.mask_flag_enums[index - 1]) for index in indexes]
-    if all(MaskFlags.per_dataset in one for one in flags):
-        return np.asarray(handle.read_masks(indexes[0], window=place) > 0)
-    if any(not one & {MaskFlags.all_valid, MaskFlags.nodata} for one in flags):
-        return np.asarray((handle.read_masks(list(indexes), window=place) > 0).all(axis=0))
-    return None
+    shared = all(MaskFlags.per_dataset in handle.mask_flag_enums[index - 1] for index in indexes)
+    return np.asarray((handle.read_masks(indexes[:1] if shared else indexes, window=place) > 0).all(axis=0))
 
 
 def _facts(handle: Any, file: _File, path: str) -> FileSource:
     bands = [place for place, meaning in enumerate(handle.colorinterp) if meaning is not ColorInterp.alpha]
     dtype = np.result_type(*(handle.dtypes[place] for place in bands))
+    unmasked = {MaskFlags.all_valid, MaskFlags.nodata}
     return FileSource(
         name=Path(path).name,
         path=path,
@@ -223,6 +224,7 @@ def _facts(handle: Any, file: _File, path: str) -> FileSource:
         units=tuple(handle.units[place] or None for place in bands),
         tags=handle.tags(),
         _indexes=tuple(place + 1 for place in bands),
+        _masked=len(bands) < handle.count or any(not unmasked & {*flags} for flags in handle.mask_flag_enums),
         _file=file,
     )
 

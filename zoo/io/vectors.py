@@ -6,8 +6,10 @@ no place.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,20 @@ def wkb(places: Places) -> pa.Array:
     return pa.compute.if_else(present, packed, pa.scalar(None, pa.binary()))
 
 
+def points_of(column: pa.ChunkedArray) -> Places | None:
+    """Places (N, 1, 2) of a column of points in well-known binary, NaN where it is null; `None` if one is no point."""
+    places = np.full((len(column), 1, 2), np.nan)
+    for index, point in enumerate(column.to_pylist()):
+        if point is None:
+            continue
+        order = "<" if point[:1] == b"\x01" else ">"
+        (kind,) = struct.unpack_from(f"{order}I", point, 1)
+        if kind % 1000 != WKB_POINT or len(point) < 21:  # 1001 and so on have a height
+            return None
+        places[index, 0] = struct.unpack_from(f"{order}2d", point, 5)
+    return places
+
+
 def write_geoparquet(
     table: pa.Table, places: Places | None, crs: CRS | None, path: Path, tags: Mapping[str, str]
 ) -> None:
@@ -63,12 +79,12 @@ def write_geoparquet(
     metadata = dict(tags)
     if places is not None:
         table = table.append_column(GEOMETRY, wkb(places))
-        metadata["geo"] = json.dumps(_geo(places, crs))
+        metadata["geo"] = json.dumps(geo_metadata(places, crs))
     table = table.replace_schema_metadata(metadata)
     parquet.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
 
 
-def _geo(places: Places, crs: CRS | None) -> dict[str, Any]:
+def geo_metadata(places: Places, crs: CRS | None) -> dict[str, Any]:
     """The metadata `geo` of GeoParquet 1.1.0; a CRS of null says that it is unknown."""
     column: dict[str, Any] = {
         "encoding": "WKB",
@@ -89,24 +105,37 @@ def write_geojson(table: pa.Table, places: Places | None, crs: CRS | None, path:
     Places without a CRS stay columns and rows of the picture: GeoJSON cannot say so, hence they go to the properties
     `x`, `y` of their centre.
     """
-    if places is not None and crs is None:
-        table, places = _with_centres(table, places, None), None
-    if places is not None and crs is not None:
-        places = np.round(reproject(places, crs), DECIMALS)
+    write_features([(table, places)], crs, path, tags)
+
+
+def write_features(
+    chunks: Iterable[tuple[pa.Table, Places | None]], crs: CRS | None, path: Path, tags: Mapping[str, str]
+) -> None:
+    """The rows of all chunks as `write_geojson` writes those of one table."""
     head = json.dumps({"type": "FeatureCollection", "zoo": dict(tags)}, ensure_ascii=False)
     with path.open("w", encoding="utf-8") as file:
         file.write(head.removesuffix("}") + ', "features": [')
-        for index, row in enumerate(_rows(table)):
-            geometry = None if places is None else _geometry(places[index])
-            feature = {"type": "Feature", "geometry": geometry, "properties": _plain(row)}
-            file.write(("," if index else "") + "\n" + json.dumps(feature, ensure_ascii=False, allow_nan=False))
+        comma = ""
+        for feature in itertools.chain.from_iterable(_features(table, places, crs) for table, places in chunks):
+            file.write(f"{comma}\n" + json.dumps(feature, ensure_ascii=False, allow_nan=False))
+            comma = ","
         file.write("\n]}\n")
+
+
+def _features(table: pa.Table, places: Places | None, crs: CRS | None) -> Iterator[dict[str, Any]]:
+    if places is not None and crs is None:
+        table, places = with_centres(table, places, None), None
+    if places is not None and crs is not None:
+        places = np.round(reproject(places, crs), DECIMALS)
+    for index, row in enumerate(_rows(table)):
+        geometry = None if places is None else _geometry(places[index])
+        yield {"type": "Feature", "geometry": geometry, "properties": _plain(row)}
 
 
 def write_csv(table: pa.Table, places: Places | None, crs: CRS | None, path: Path) -> None:
     """A line per row; places as the columns `x`, `y` of their centre and `crs`, vectors as a column per number."""
     if places is not None:
-        table = _with_centres(table, places, crs)
+        table = with_centres(table, places, crs)
     pa_csv.write_csv(_flat(table), path)
 
 
@@ -116,7 +145,8 @@ def csv_metadata(name: str, tags: Mapping[str, str]) -> str:
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
-def _with_centres(table: pa.Table, places: Places, crs: CRS | None) -> pa.Table:
+def with_centres(table: pa.Table, places: Places, crs: CRS | None) -> pa.Table:
+    """The table with the columns `x`, `y` of the places' centres, and `crs`."""
     x, y = places.mean(axis=1).T
     for name, values in (("x", x), ("y", y)):
         table = table.append_column(name, pa.array(values, from_pandas=True))
