@@ -79,10 +79,12 @@ def draw_crops(
         rows, columns = height - shapes[0][0] + 1, width - shapes[0][1] + 1
         top = int(torch.randint(rows, (), generator=generator))
         left = int(torch.randint(columns, (), generator=generator))
-        return [Crop(top, left, *shapes[0])] + [
-            Crop(round(top / rows * (size[0] - h + 1)), round(left / columns * (size[1] - w + 1)), h, w)
-            for (h, w), size in zip(shapes[1:], others, strict=True)
-        ]
+        placed = [Crop(top, left, *shapes[0])]
+        for (h, w), size in zip(shapes[1:], others, strict=True):
+            # Differs: the original rounds up to one pixel beyond the last row or column that fits.
+            row, column = (round(top / rows * (size[0] - h + 1)), round(left / columns * (size[1] - w + 1)))
+            placed.append(Crop(min(row, size[0] - h), min(column, size[1] - w), h, w))
+        return placed
     return [centre_square(size) for size in sizes]
 
 

@@ -68,15 +68,20 @@ class Statistics:
         }
         return Statistics(name=name, unused=self.unused + other.unused, **both)
 
-    def steps(self, *, size: int = SIZE, order: int = 3) -> tuple[Step, ...]:
-        """The authors' preprocessing: percentiles, standardisation, no-data to 0, spline resize of whole chips."""
+    def steps(self, *, size: int = SIZE, shorter: int | None = None) -> tuple[Step, ...]:
+        """The authors' preprocessing: percentiles, standardisation, no-data to 0, cubic resize of whole chips.
+
+        Args:
+            size: side in pixels.
+            shorter: pixels of the shorter side before the centre is cut out; `None` = the aspect is ignored.
+        """
         places = self.selected
         source = f"{SOURCE}, {self.name}"
         return (
             Percentile(low=_take(self.p1, places), high=_take(self.p99, places), source=source),
             Normalise(mean=_take(self.mean, places), std=_take(self.std, places), source=source),
             Fill(value=0.0, source="gsumbul/SMARTIES@fc0df04: masked pixels become 0 after standardisation"),
-            Resize(size=(size, size), order=order, source="gsumbul/SMARTIES@fc0df04: resize of whole images"),
+            Resize(size=(size, size), shorter=shorter, source="gsumbul/SMARTIES@fc0df04: resize of whole images"),
         )
 
 

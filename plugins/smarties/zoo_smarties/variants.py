@@ -32,6 +32,7 @@ def raster(
     gsd_m: tuple[float, float] | None = None,
     any_subset: bool = False,
     size: int = SIZE,
+    shorter: int | None = None,
     patch: int = PATCH,
 ) -> InputSpec:
     """One input whose bands, units and steps are those of `statistics`."""
@@ -48,7 +49,7 @@ def raster(
         scale=1e-4 if level in ("L1C", "L2A") else None,
         nodata=0.0 if level in ("L1C", "L2A") else None,
         level=level,
-        steps=statistics.steps(size=size),
+        steps=statistics.steps(size=size, shorter=shorter),
     )
 
 
@@ -157,7 +158,7 @@ _RELEASED = (
         backbones=("vit-l",),
         head="linear",
         classes=RESISC45,
-        inputs=(raster(DATASETS["RESISC45"], label="RGB"),),
+        inputs=(raster(DATASETS["RESISC45"], label="RGB", shorter=256),),
         summary="scenes, 45 classes, from sub-metre RGB",
     ),
     _Released(
@@ -204,6 +205,7 @@ def _finetuned(released: _Released, backbone: str) -> Variant:
         config={**BACKBONES[backbone], "head": released.head, "num_classes": len(released.classes)},
         inputs=released.inputs,
         classes=released.classes,
+        multi_label=released.classes is BIGEARTHNET,
         stride=1 if segments else PATCH,
         weights=Weights(
             repo="gsumbul/SMARTIES-v1-finetuned-models",
