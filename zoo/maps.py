@@ -113,8 +113,17 @@ def map_scene(
     return result
 
 
-def lattice_of(model: Model, scene: Scene, options: Options, *, halo_share: float) -> tuple[Tile, ...]:
+def lattice_of(
+    model: Model, scene: Scene, options: Options, *, halo_share: float, least_halo: int = 0
+) -> tuple[Tile, ...]:
     """The windows of a scene, of the side that the user, the model or zoo chooses, in this order.
+
+    Args:
+        model: see `map_scene`.
+        scene: see `map_scene`.
+        options: see `map_scene`.
+        halo_share: halo as a share of the window's side, where the user does not say.
+        least_halo: pixels that the halo has at least, up to a quarter of the window.
 
     Raises:
         ConfigError: the side is none that the network takes.
@@ -130,7 +139,8 @@ def lattice_of(model: Model, scene: Scene, options: Options, *, halo_share: floa
         below = max(window // multiple, 1) * multiple
         raise ConfigError(f"window is {window} px; expected a multiple of {multiple}: try --window {below}")
     share = halo_share if options.blend == "none" else BLENDED_SHARE
-    halo = int(window * share) // stride * stride if options.halo is None else options.halo
+    context = max(int(window * share), min(least_halo, window // 4)) // stride * stride
+    halo = context if options.halo is None else options.halo
     return tiling.lattice(height, width, window, stride, halo)
 
 

@@ -89,6 +89,13 @@ class Model:
 
         return classify(self, source, _path(out), Options.of(options))
 
+    def count(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
+        """Number of things found per image and class, for a model that counts; arguments as in `embed`."""
+        self._require(Capability.COUNT, "count")
+        from zoo.predict import count
+
+        return count(self, source, _path(out), Options.of(options))
+
     def predict(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """The answer of the model's task on `source`; arguments as in `embed`."""
         from zoo.predict import predict

@@ -10,6 +10,7 @@ from zoo.errors import ConfigError
 
 Blend = Literal["none", "mean", "cosine"]
 Precision = Literal["fp32", "bf16"]
+Format = Literal["tif", "png"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +29,19 @@ class Options:
         halo: input pixels by which a window reaches beyond what it decides; `None` = 0, or a quarter of the window
             when blending.
         blend: how overlapping windows are joined: `none` (each pixel is decided by one window), `mean`, `cosine`.
-        batch_size: windows, chips or rows per forward pass.
+        batch_size: windows, chips, or packets of 128 rows of a table, per forward pass.
         precision: `fp32`, or `bf16` (autocast; results stay float32).
+        species: names of those asked for; `None` = all of the model's.
+        top: instead of all species, that many of the most probable ones of each site, in a row each.
         float16: write floating-point results as float16.
         resume: go on with the parts that an interrupted run left.
         workers: threads that read.
+        format: of the files in an output folder, `tif` or `png`.
+        scores: of a class map: the probability of every class instead.
+        min_score: least score of a detection; `None` = 0.25.
+        max_points: most points that a window may answer, the best-scored; `None` = 30000.
+        dor: distance over radius: of two points of a class that are closer than this share of its radius, the better
+            one stays; 0 keeps both; `None` = the variant's, or 0.3.
     """
 
     bands: str | tuple[str, ...] | None = None
@@ -47,18 +56,37 @@ class Options:
     blend: Blend = "none"
     batch_size: int = 8
     precision: Precision = "fp32"
+    species: tuple[str, ...] | None = None
+    top: int | None = None
     float16: bool = False
     resume: bool = False
     workers: int = 2
+    format: Format = "tif"
+    scores: bool = False
+    min_score: float | None = None
+    max_points: int | None = None
+    dor: float | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("blend", get_args(Blend)), ("precision", get_args(Precision))):
+        closed = {"blend": get_args(Blend), "precision": get_args(Precision), "format": get_args(Format)}
+        for name, allowed in closed.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
-        for name, least in (("batch_size", 1), ("workers", 1), ("halo", 0), ("window", 1)):
+        for name, least in (
+            ("batch_size", 1),
+            ("workers", 1),
+            ("halo", 0),
+            ("window", 1),
+            ("top", 1),
+            ("max_points", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}")
+        for name in ("min_score", "dor"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} is {value}; expected a number from 0 to 1")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
@@ -77,9 +105,9 @@ class Options:
 
     def recorded(self) -> dict[str, str]:
         """What of the options decides the numbers, for provenance."""
-        silent = {"resume", "workers"}
+        silent = {"resume", "workers", "format"}
         return {
             item.name: str(value)
             for item in fields(self)
-            if item.name not in silent and (value := getattr(self, item.name)) not in (None, False)
+            if item.name not in silent and (value := getattr(self, item.name)) is not None and value is not False
         }

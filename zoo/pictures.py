@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.errors import InputError, MissingDependency
-from zoo.io.cog import class_colours
+from zoo.io.cog import palette
 from zoo.io.source import Pixels
 from zoo.tiling import Window
 
@@ -111,15 +111,15 @@ def _draw_components(axes: Axes, result: RasterResult) -> None:
 def _draw_classes(axes: Axes, result: RasterResult, place: int) -> None:
     from matplotlib.patches import Patch
 
-    palette = np.array(class_colours(len(result.classes)), np.uint8)
+    colours = np.array(palette(result.classes, result.colours), np.uint8)
     ids = _thinned(result, _shown_step(result), lambda pixels, valid: np.where(valid, pixels[place].astype(int), -1))
-    known = (ids >= 0) & (ids < len(palette))
+    known = (ids >= 0) & (ids < len(colours))
     axes.imshow(
-        np.where(known[..., None], palette[np.where(known, ids, 0)], 0), extent=_extent(result), interpolation="nearest"
+        np.where(known[..., None], colours[np.where(known, ids, 0)], 0), extent=_extent(result), interpolation="nearest"
     )
     present = np.unique(ids[known])[:MAX_LEGEND]
     if len(present):
-        patches = [Patch(color=palette[index] / 255, label=result.classes[index]) for index in present]
+        patches = [Patch(color=colours[index] / 255, label=result.classes[index]) for index in present]
         axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
 
 

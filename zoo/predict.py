@@ -9,12 +9,17 @@ from typing import Any
 import torch
 
 from zoo.chips import table_of
-from zoo.errors import OutputError
+from zoo.errors import ConfigError, OutputError
 from zoo.maps import map_scene
 from zoo.model import Model
 from zoo.options import Options
+from zoo.points import count, detect
+from zoo.segmentation import segment
 from zoo.sources import expand, is_collection
+from zoo.spec import Task
 from zoo.tasks.pretrain import EmbedMap
+
+__all__ = ["classify", "count", "embed", "predict"]
 
 MAPS = (".tif", ".tiff")
 TABLES = (".parquet", ".csv", ".geojson")
@@ -32,16 +37,27 @@ def classify(model: Model, source: Any, out: Path | None, options: Options) -> A
     _check_extension(out, TABLES, "class scores are a table")
 
     def scores(output: Any) -> torch.Tensor:
-        return output.logits.sigmoid() if model.variant.multi_label else output.logits.softmax(dim=-1)
+        logits: torch.Tensor = output.logits
+        return logits.sigmoid() if model.variant.multi_label else logits.softmax(dim=-1)
 
     return table_of(model, source, out, options, rows=scores, columns=model.variant.classes)
 
 
 def predict(model: Model, source: Any, out: Path | None, options: Options) -> Any:
     """The answer of the model's task."""
-    from zoo.tasks import verb_of
+    match model.task:
+        case Task.PRETRAIN:
+            return embed(model, source, out, options)
+        case Task.SEGMENT:
+            return segment(model, source, out, options)
+        case Task.DETECT:
+            return detect(model, source, out, options)
+        case Task.SDM:
+            from zoo.species import predict_species
 
-    return verb_of(model.task)(model, source, out, options)
+            return predict_species(model, source, out, options)
+        case _:
+            raise ConfigError(f"{model.name}: `predict` does not know the task {model.task.value!r} yet")
 
 
 def _each(model: Model, source: Any, out: Path | None, options: Options, task: Any) -> Any:

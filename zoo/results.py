@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from zoo.errors import MissingDependency, OutputError
-from zoo.io.cog import CLASS_TAG, RasterFile, RasterWriter, blocks, write_raster
+from zoo.io.cog import CLASS_TAG, Colours, RasterFile, RasterWriter, blocks, legend_of, write_raster
 from zoo.io.grid import Grid
+from zoo.io.label_png import write_label_png
 from zoo.io.rasters import open_raster
 from zoo.io.source import Pixels
 from zoo.io.whole import whole
@@ -42,6 +42,8 @@ class Layout(Protocol):
     def unit(self) -> str: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
+    @property
+    def colours(self) -> Colours: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class RasterResult:
         nodata: value where there are no data, `None` if there is none.
         unit: of all bands; `"1"` for none.
         classes: names of the values 0, 1, ... of an integer map.
+        colours: red, green and blue (0-255) of the same; empty = zoo's own.
         provenance: how it was made; `None` for a file that does not say.
     """
 
@@ -66,6 +69,7 @@ class RasterResult:
     nodata: float | None
     unit: str = ""
     classes: tuple[str, ...] = ()
+    colours: Colours = ()
     provenance: Provenance | None
 
     @classmethod
@@ -76,6 +80,7 @@ class RasterResult:
             InputError: the file cannot be read.
         """
         source = open_raster(path)
+        classes, colours = legend_of(source.tags)
         return cls(
             data=Path(path),
             grid=source.grid,
@@ -83,7 +88,8 @@ class RasterResult:
             dtype=source.dtype,
             nodata=source.nodata,
             unit=source.units[0] or "",
-            classes=tuple(json.loads(source.tags.get(CLASS_TAG, "[]"))),
+            classes=classes,
+            colours=colours,
             provenance=Provenance.from_tags(source.tags),
         )
 
@@ -113,7 +119,9 @@ class RasterResult:
         return np.asarray(~missing.any(axis=0))
 
     def save(self, path: str | Path, *, dtype: str | None = None) -> Path:
-        """Write a Cloud Optimized GeoTIFF (`.tif`) or a picture (`.png`, as `plot` draws it).
+        """Write a Cloud Optimized GeoTIFF (`.tif`) or a picture (`.png`).
+
+        The picture is as `plot` draws it; of class ids, pixel by pixel: see `zoo.io.label_png`.
 
         Args:
             path: the extension decides.
@@ -184,6 +192,9 @@ class RasterResult:
 
     def _save_picture(self, path: Path) -> None:
         tags = self.provenance.tags() if self.provenance else {}
+        if self.classes and self.dtype == "uint8" and len(self.names) == 1:
+            write_label_png(path, self.values[0], self._file(self.dtype))
+            return
         self.plot().savefig(path, format="png", bbox_inches="tight", metadata={"Software": None, **tags})
 
 
@@ -195,6 +206,7 @@ def _file(grid: Grid, layout: Layout | RasterResult, dtype: str, provenance: Pro
         nodata=layout.nodata,
         unit=layout.unit,
         classes=layout.classes,
+        colours=layout.colours,
         tags=provenance.tags() if provenance else {},
     )
 
@@ -251,5 +263,6 @@ def open_sink(
         nodata=file.nodata,
         unit=file.unit,
         classes=file.classes,
+        colours=file.colours,
         provenance=provenance,
     )

@@ -85,6 +85,11 @@ def wait_for_everyone() -> None:
     _state().wait_for_everyone()
 
 
+def is_main() -> bool:
+    """Whether this is the process that writes."""
+    return bool(_state().is_main_process)
+
+
 def _state() -> Any:
     from accelerate import PartialState
 

@@ -27,6 +27,7 @@ VERBS: dict[str, dict[str, str]] = {
         "embed": "Embeddings of a scene (dense map) or of chips (table).",
         "predict": "The model's answer on your data.",
         "classify": "Class scores per chip, for models with a head.",
+        "count": "How many of each class, per image, for models that find things.",
     },
     "weights": {
         "pull": "Fetch and check a model's weights, for work without network.",

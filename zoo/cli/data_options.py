@@ -11,9 +11,6 @@ from typing import Any
 import click
 
 _OPTIONS = (
-    click.argument("model"),
-    click.argument("source"),
-    click.argument("out", type=click.Path(path_type=Path)),
     click.option("--input", "inputs", multiple=True, metavar="NAME=SOURCE", help="A further input that goes with it."),
     click.option(
         "--bands", help="Preset (S2, S2-L1C, S1, RGB) or names in the file's order: B02,B03,B04 (- = unused)."
@@ -36,11 +33,32 @@ _OPTIONS = (
     click.option("--offline", is_flag=True, help="Open no connection."),
     click.option("--force", is_flag=True, help="Overwrite OUT."),
 )
+_POINTS = (
+    click.option("--min-score", type=float, help="Least score of a point (0.25)."),
+    click.option("--max-points", type=int, help="Most points that one window may answer, the best-scored (30000)."),
+    click.option(
+        "--dor",
+        type=float,
+        help="Distance over radius: of two points of a class closer than DOR x its radius one stays (0.3).",
+    ),
+)
 
 
-def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add MODEL, SOURCE, OUT and the options of `zoo.options.Options` to a command."""
-    for option in reversed(_OPTIONS):
+def data_options(function: Callable[..., Any], *, out_required: bool = True) -> Callable[..., Any]:
+    """Add MODEL, SOURCE, OUT and the options that all tasks share to a command."""
+    arguments = (
+        click.argument("model"),
+        click.argument("source"),
+        click.argument("out", required=out_required, type=click.Path(path_type=Path)),
+    )
+    for option in reversed((*arguments, *_OPTIONS)):
+        function = option(function)
+    return function
+
+
+def point_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of detection."""
+    for option in reversed(_POINTS):
         function = option(function)
     return function
 
@@ -50,18 +68,26 @@ def run(
     *,
     model: str,
     source: str,
-    out: Path,
+    out: Path | None,
     inputs: tuple[str, ...],
     device: str | None,
     processes: int,
     offline: bool,
     force: bool,
+    show: Callable[[Any], None] | None = None,
     **options: Any,
 ) -> None:
-    """Load the model, run the verb, say what was written; exit code 1 if a file of a folder failed."""
-    from zoo.errors import OutputError
+    """Load the model, run the verb, say what was written; exit code 1 if a file of a folder failed.
 
-    if out.exists() and not force and not out.is_dir() and "RANK" not in os.environ:
+    `show` prints what the user wants to see of the result itself.
+    """
+    from zoo.errors import ConfigError, OutputError
+
+    if out is None and processes > 1:
+        raise ConfigError(
+            f"several processes share their work beside OUT; name one: zoo {verb} {model} {source} out.csv"
+        )
+    if out is not None and out.exists() and not force and not out.is_dir() and "RANK" not in os.environ:
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
     if processes > 1 and "RANK" not in os.environ:
         from zoo.launch import launch
@@ -70,7 +96,7 @@ def run(
     import zoo
 
     loaded = zoo.load(model, device=device, offline=offline or None)
-    given = {name: value for name, value in options.items() if value not in (None, False)}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
     if isinstance(given.get("bands"), str) and "," in given["bands"]:
         given["bands"] = tuple(name.strip() for name in given["bands"].split(","))
     try:
@@ -79,24 +105,30 @@ def run(
         click.echo("zoo: stopped; what is finished is kept: run the same command with --resume to go on", err=True)
         sys.exit(130)
     if os.environ.get("RANK", "0") == "0":
+        if show is not None:
+            show(result)
         _report(result, out)
 
 
 def _sources(source: str, inputs: tuple[str, ...], loaded: Any) -> Any:
-    """SOURCE alone, or with `--input s1=radar.tif` a mapping in which SOURCE is the model's first input."""
+    """SOURCE alone, or with `--input s1=radar.tif` a mapping in which SOURCE is the first input that is not named.
+
+    Where all are, SOURCE is the table of sites around which they are read.
+    """
     if not inputs:
         return source
     names = list(dict.fromkeys(item.name for item in loaded.variant.inputs))
     further = dict(pair.partition("=")[::2] for pair in inputs)
-    first = next((name for name in names if name not in further), names[0])
+    first = next((name for name in names if name not in further), "sites")
     return {first: source, **further}
 
 
-def _report(result: Any, out: Path) -> None:
+def _report(result: Any, out: Path | None) -> None:
     failures = dict(getattr(result, "failures", {}))
     for name, why in failures.items():
         click.echo(f"zoo: {name}: {why}", err=True)
-    click.echo(f"wrote {out}")
+    if out is not None:
+        click.echo(f"wrote {out}")
     if failures:
         click.echo(f"zoo: {len(failures)} of the files could not be used", err=True)
         sys.exit(1)

@@ -6,11 +6,24 @@ from typing import Any
 
 import click
 
-from zoo.cli.data_options import data_options, run
+from zoo.cli.data_options import data_options, point_options, run
+from zoo.cli.names import names_option
 
 
 @click.command("predict")
 @data_options
+@click.option("--scores", is_flag=True, help="Class maps: the probability of every class, a band each.")
+@click.option("--format", type=click.Choice(["tif", "png"]), help="Of the maps in an output folder (tif).")
+@point_options
+@names_option("--species", "Species distributions: those asked for (all).")
+@click.option("--top", type=int, help="Species distributions: the most probable ones of each site, a row each.")
 def command(**given: Any) -> None:
-    """The answer of MODEL on SOURCE, written to OUT; the extension decides the format."""
+    r"""The answer of MODEL on SOURCE, written to OUT; the extension decides the format.
+
+    \b
+    zoo predict coralscapes reef.jpg reef.tif      class map (.tif, or .png coloured)
+    zoo predict coralscapes reefs/ maps/           a map per file, and maps/cover.csv
+    zoo predict coralscapes reefs/ cover.csv       percent of each class per image alone
+    zoo predict polo flight/ birds.parquet         points (.parquet, .geojson, .csv)
+    """
     run("predict", **given)
