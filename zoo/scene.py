@@ -75,7 +75,7 @@ class Scene:
 
     def fingerprint(self) -> list[str]:
         """What tells this scene from another, so that parts of the one are never taken for parts of the other."""
-        return [f"{feed.name} {feed.channels} {feed.source.grid} {_state_of(feed.source)}" for feed in self.feeds]
+        return [f"{feed.name} {feed.channels} {feed.source.grid} {state_of(feed.source)}" for feed in self.feeds]
 
     def read(self, windows: Sequence[Window]) -> dict[str, tuple[Pixels, Mask]]:
         """Per input, (B, C, h, w) numbers and (B, h, w) where they are data; windows beyond the edge hold no data there."""
@@ -110,7 +110,7 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     where = label(source)
     by_name = _by_input(model, source)
     shares = not isinstance(source, Mapping)
-    feeds = tuple(_open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
+    feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
     _check_shared_grid(feeds)
     return Scene(feeds=feeds, label=where)
 
@@ -124,7 +124,7 @@ def check_georeference(scene: Scene) -> None:
         )
 
 
-def _state_of(source: RasterSource) -> str:
+def state_of(source: RasterSource) -> str:
     """Path, size and time of a file; a checksum of an array; something new for what can be neither."""
     path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)
     if path is not None and Path(path).exists():
@@ -147,7 +147,7 @@ def _by_input(model: Model, source: Any) -> dict[str, Any]:
     return {name: source[name] for name in names if name in source}
 
 
-def _open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
+def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
     choices = [spec for spec in model.variant.inputs if spec.name == name]
     shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
     source = open_source(item, choices, crs=options.crs, nodata=options.nodata)

@@ -1,0 +1,255 @@
+"""Tables with a row per site: CSV, Parquet and GeoParquet files, pyarrow tables, pandas and geopandas frames.
+
+Columns are read by name when they are asked for. Coordinates are found under their usual names, Darwin Core's among
+them (https://dwc.tdwg.org/terms/#location), or in the point geometry of a GeoParquet file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from zoo.bands import normal_form
+from zoo.errors import InputError
+from zoo.io.grid import LON_LAT
+from zoo.io.source import to_crs
+from zoo.io.vectors import Places, points_of
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
+PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
+SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
+DELIMITERS = (",", "\t", ";")
+BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.preprocess`
+# Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
+# first two pairs and the last four ids are Darwin Core's.
+LON_LAT_NAMES = (("decimalLongitude", "decimalLatitude"), ("longitude", "latitude"), ("lon", "lat"))
+XY_NAMES = (("x", "y"), ("easting", "northing"))
+ID_NAMES = ("id", "site", "siteID", "plot", "plotID", "locationID", "eventID", "occurrenceID", "catalogNumber")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSource:
+    """Rows and named columns.
+
+    Attributes:
+        name: how messages call it.
+        data: the columns as they were found.
+        places: x, y of each row (N, 1, 2), NaN where a row has none; `None` where the table has no coordinates.
+        crs: of the places; `None` where the table does not say.
+    """
+
+    name: str
+    data: pa.Table
+    places: Places | None = None
+    crs: CRS | None = None
+
+    def __len__(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.data.column_names)
+
+    @property
+    def ids(self) -> pa.Array:
+        """What the table calls its rows, else their numbers from 1."""
+        column = _named(self.columns, ID_NAMES)
+        return pa.array(np.arange(1, len(self) + 1)) if column is None else self.data[column].combine_chunks()
+
+    def numbers(self, column: str, *, nodata: float | None = None) -> NDArray[np.float32]:
+        """The numbers (N,) of a column, NaN where there is none.
+
+        Args:
+            column: as the table spells it.
+            nodata: a number that marks missing values, besides empty cells.
+
+        Raises:
+            InputError: the column holds something else.
+        """
+        numbers = self.numbers_exact(column)
+        if nodata is not None:
+            numbers = np.where(numbers == nodata, np.nan, numbers)
+        missing = ~(np.abs(numbers) < BEYOND_DATA)
+        return np.where(missing, np.nan, numbers).astype(np.float32)
+
+    def numbers_exact(self, column: str) -> NDArray[np.float64]:
+        """The numbers (N,) of a column in double precision, as coordinates need; see `numbers`."""
+        values = self.data[column]
+        kind = values.type
+        if pa.types.is_dictionary(kind):
+            values, kind = values.cast(kind.value_type), kind.value_type
+        if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+            values, kind = values.cast(pa.float64()), pa.float64()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise InputError(_no_numbers(self.name, column, values))
+        return np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
+
+    def fingerprint(self) -> str:
+        """What tells this table from another."""
+        sums = 0
+        for batch in self.data.to_batches():
+            for column in batch.columns:
+                for buffer in column.buffers():
+                    sums = sums if buffer is None else zlib.crc32(buffer, sums)
+        return f"{len(self)} x {','.join(self.columns)} {sums:08x}"
+
+
+def is_table(source: Any) -> bool:
+    """Whether `source` is a table, in memory or by its file's extension."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source).lower().endswith(SUFFIXES)
+    return isinstance(source, pa.Table | TableSource) or (hasattr(source, "columns") and hasattr(source, "iloc"))
+
+
+def open_table(source: Any, *, crs: Any = None) -> TableSource:
+    """Read a table.
+
+    Args:
+        source: a path, a pyarrow table, a pandas or geopandas frame; a `TableSource` is taken as it is.
+        crs: of coordinates named x and y, where the table does not say.
+
+    Raises:
+        InputError: the file is missing, empty, or no table; or there are no rows.
+    """
+    if isinstance(source, TableSource):
+        return source
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        name, data = path.name, _read(path)
+    else:
+        name, data = type(source).__name__, _from_memory(source)
+    if data.num_rows == 0:
+        raise InputError(f"{name} holds no rows (columns: {_listed(data.column_names)}); expected a row per site")
+    doubled = sorted({column for column in data.column_names if data.column_names.count(column) > 1})
+    if doubled:
+        raise InputError(f"{name} has two columns called {doubled[0]!r}; rename one of them, or delete it")
+    places, found = _places(data, name, crs)
+    return TableSource(name=name, data=data, places=places, crs=found)
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one table ({', '.join(SUFFIXES)})")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); expected a table with a row per site. Export it again")
+    try:
+        if path.name.lower().endswith(PARQUET_SUFFIXES):
+            return pq.read_table(path)
+        if path.name.lower().endswith(CSV_SUFFIXES):
+            return _read_csv(path)
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as err:
+        raise InputError(
+            f"{path} is no table that can be read: {err}; expected {', '.join(SUFFIXES)} by its contents too,"
+            " with text in UTF-8. Export it again"
+        ) from err
+    raise InputError(f"{path}: the extension {path.suffix!r} is none of a table; expected {', '.join(SUFFIXES)}")
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with pa.input_stream(str(path)) as stream:
+        head = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
+    first = head.splitlines()[0] if head.strip() else ""
+    delimiter = max(DELIMITERS, key=first.count)
+    return pa_csv.read_csv(path, parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+
+
+def _from_memory(source: Any) -> pa.Table:
+    if isinstance(source, pa.Table):
+        return source
+    if not (hasattr(source, "columns") and hasattr(source, "iloc")):
+        raise InputError(
+            f"found a {type(source).__name__}, expected a table: a path ({', '.join(SUFFIXES)}), a pyarrow table or a"
+            " pandas frame"
+        )
+    shape = getattr(source, "geometry", None)
+    if shape is None or not hasattr(shape, "to_wkb"):
+        return pa.Table.from_pandas(source, preserve_index=False)
+    table = pa.Table.from_pandas(source.drop(columns=shape.name), preserve_index=False)
+    crs = None if source.crs is None else json.loads(source.crs.to_json())
+    geo = {"primary_column": shape.name, "columns": {shape.name: {"encoding": "WKB", "crs": crs}}}
+    table = table.append_column(shape.name, pa.array(shape.to_wkb(), pa.binary()))
+    return table.replace_schema_metadata({"geo": json.dumps(geo)})
+
+
+def _places(data: pa.Table, name: str, crs: Any) -> tuple[Places | None, CRS | None]:
+    """Coordinates of the rows, and their CRS."""
+    told = None if crs is None else to_crs(crs)
+    if b"geo" in (data.schema.metadata or {}):
+        return _geometry(data, name, told)
+    for pairs, known in ((LON_LAT_NAMES, to_crs(LON_LAT)), (XY_NAMES, _crs_column(data))):
+        for pair in pairs:
+            columns = [_named(data.column_names, (one,)) for one in pair]
+            if all(columns) and (told or known):
+                plain = TableSource(name=name, data=data)
+                xy = [plain.numbers_exact(str(column)) for column in columns]
+                return np.stack(xy, axis=-1)[:, None], told or known
+    return None, None
+
+
+def _geometry(data: pa.Table, name: str, told: CRS | None) -> tuple[Places | None, CRS | None]:
+    """Points of a GeoParquet table; a CRS that the file leaves out is longitude and latitude, as its standard says."""
+    geo = json.loads(data.schema.metadata[b"geo"])
+    column = geo["primary_column"]
+    facts = geo["columns"][column]
+    if column not in data.column_names or facts.get("encoding") != "WKB":
+        return None, None
+    places = points_of(data[column])
+    if places is None:
+        raise InputError(f"{name}: the geometry is not of points; expected a point per site: take centroids first")
+    if told is not None or "crs" not in facts:
+        return places, told or to_crs(LON_LAT)
+    return places, None if facts["crs"] is None else to_crs(json.dumps(facts["crs"]))
+
+
+def _crs_column(data: pa.Table) -> CRS | None:
+    """The one CRS that a column `crs` names in all rows, as zoo's own CSV files do."""
+    column = _named(data.column_names, ("crs",))
+    values = [] if column is None else data[column].unique().to_pylist()
+    return to_crs(values[0]) if len(values) == 1 and values[0] else None
+
+
+def _named(columns: Any, names: tuple[str, ...]) -> str | None:
+    """The first of `names` that is a column, however it is spelled."""
+    spelled: Mapping[str, str] = {normal_form(column): column for column in reversed(tuple(columns))}
+    return next((spelled[normal_form(one)] for one in names if normal_form(one) in spelled), None)
+
+
+def _no_numbers(name: str, column: str, values: pa.ChunkedArray) -> str:
+    found, where = "", ""
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        for row, text in enumerate(values.to_pylist(), 1):
+            if text is not None and not _is_number(text):
+                found, where = f" {text!r}", f" in row {row}"
+                break
+    kind = f"the text{found}" if found else f"{values.type}"
+    comma = " (a decimal comma?)" if "," in found else ""
+    return (
+        f"{name}: column {column!r} holds {kind}{where}, expected numbers{comma};"
+        " correct the cell, or leave it empty where the value is missing"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names)
