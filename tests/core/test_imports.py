@@ -59,7 +59,7 @@ LAYERS = (
         "chips",
         "launch",
     ),
-    ("testing", "scaffold"),
+    ("testing", "scaffold", "demo"),
     ("cli",),
 )
 
