@@ -351,12 +351,13 @@ def test_resume_makes_only_what_is_missing(reefs, tmp_path, monkeypatch):
     assert csv.read_csv(out / "cover.csv")["image"].to_pylist() == ["a.jpg", "a.png", "deep/b.png"]
 
 
-def test_two_processes_make_the_same_files(seeing, reefs, tmp_path):
+def test_two_processes_make_the_same_files(seeing, reefs, tmp_path, zoo_command):
     (reefs / "broken.jpg").unlink()
+    arguments = ["predict", "seeing@strongest", str(reefs), "--format", "png"]
+    assert zoo_command(*arguments, tmp_path / "one")[0] == 0
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    for name, extra in (("one", []), ("two", ["--processes", "2"])):
-        command = [sys.executable, "-m", "zoo", "predict", "seeing@strongest", str(reefs), str(tmp_path / name)]
-        subprocess.run([*command, "--format", "png", *extra], check=True, env=environment, capture_output=True)
+    command = [sys.executable, "-m", "zoo", *arguments, str(tmp_path / "two"), "--processes", "2"]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
     files = sorted(file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*.*"))
     assert [str(file) for file in files if file.suffix == ".png"] == ["a.jpg.png", "a.png.png", "deep/b.png"]
     assert [digest(tmp_path / "one" / file) for file in files] == [digest(tmp_path / "two" / file) for file in files]
