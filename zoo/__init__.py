@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo.hookspecs import hookimpl
     from zoo.model import Model, build, load
     from zoo.registry import find, list_models
+    from zoo.retrieval import search
 
 _HOMES = {
     "Model": "zoo.model",
@@ -28,8 +29,9 @@ _HOMES = {
     "hookimpl": "zoo.hookspecs",
     "list_models": "zoo.registry",
     "load": "zoo.model",
+    "search": "zoo.retrieval",
 }
-__all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load"]
+__all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load", "search"]
 
 
 def __getattr__(name: str) -> Any:

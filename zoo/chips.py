@@ -57,6 +57,7 @@ def table_of(
     *,
     rows: Callable[[Any], Tensor],
     columns: tuple[str, ...] | None,
+    save: Callable[[ChipTable, Path], object] = ChipTable.save,
 ) -> ChipTable:
     """A row per chip of `source`.
 
@@ -67,6 +68,7 @@ def table_of(
         options: how data are read and computed.
         rows: (n, D) of what the network returned, one row per chip.
         columns: names of the D columns; `None` = one column with a vector.
+        save: writes the table to `out`.
 
     Raises:
         InputError: not one chip could be read; nothing is written.
@@ -99,7 +101,7 @@ def table_of(
         parts = [work.load(batch) for batch in range(stream.num_batches(chips, options.batch_size))]
         result = _together(chips, parts, options, columns, provenance)
         if is_main and out is not None:
-            result.save(out)
+            save(result, out)
     except BaseException as err:
         if out is None or isinstance(err, InputError):
             work.discard()

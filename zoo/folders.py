@@ -112,6 +112,12 @@ def read_folder(folder: Path) -> Saved:
             f"{folder / CONFIG} wants its network built by {variant.builder!r}, which is none of {name}'s:"
             f" {', '.join(builders)}; a folder brings data, never code"
         )
+    tokenizers = {item.tokenizer for one in entry.spec.variants for item in one.inputs}
+    if foreign := {str(item.tokenizer) for item in variant.inputs} - {str(one) for one in (*tokenizers, None)}:
+        raise SpecError(
+            f"{folder / CONFIG} wants its texts read by {', '.join(sorted(foreign))}, which is no tokenizer of {name}'s;"
+            " a folder brings data, never code"
+        )
     file = folder / WEIGHTS
     _check_weights(file, sha256)
     licence = config.get("license")

@@ -83,7 +83,7 @@ class Model:
         return embed(self, source, _path(out), Options.of(options))
 
     def classify(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
-        """Class scores per chip, for a variant with a head; arguments as in `embed`."""
+        """Class scores per chip, for a variant with a head or classes named in words; arguments as in `embed`."""
         self._require(Capability.CLASSIFY, "classify")
         from zoo.predict import classify
 
@@ -95,6 +95,20 @@ class Model:
         from zoo.predict import count
 
         return count(self, source, _path(out), Options.of(options))
+
+    def index(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
+        """An index of images (`.index`, `.parquet`) to be searched by words or images; arguments as in `embed`."""
+        self._require(Capability.SEARCH, "index")
+        from zoo.retrieval import index_images
+
+        return index_images(self, source, _path(out), Options.of(options))
+
+    def search(self, index: str | Path, query: Any, *, top: int = 10, **options: Any) -> Any:
+        """The images of an index that fit words or an image best; see `zoo.search`."""
+        self._require(Capability.SEARCH, "search")
+        from zoo.retrieval import search
+
+        return search(index, query, model=self, top=top, **options)
 
     def predict(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """The answer of the model's task on `source`; arguments as in `embed`."""

@@ -31,6 +31,8 @@ class Options:
         blend: how overlapping windows are joined: `none` (each pixel is decided by one window), `mean`, `cosine`.
         batch_size: windows, chips, or packets of 128 rows of a table, per forward pass.
         precision: `fp32`, or `bf16` (autocast; results stay float32).
+        classes: named in words, for models that compare images with words; `None` = the variant's.
+        templates: sentences into which their names are put, at `{}`; `None` = the variant's, or the name alone.
         species: names of those asked for; `None` = all of the model's.
         top: instead of all species, that many of the most probable ones of each site, in a row each.
         float16: write floating-point results as float16.
@@ -56,6 +58,8 @@ class Options:
     blend: Blend = "none"
     batch_size: int = 8
     precision: Precision = "fp32"
+    classes: tuple[str, ...] | None = None
+    templates: tuple[str, ...] | None = None
     species: tuple[str, ...] | None = None
     top: int | None = None
     float16: bool = False

@@ -35,6 +35,10 @@ def embed(model: Model, source: Any, out: Path | None, options: Options) -> Any:
 def classify(model: Model, source: Any, out: Path | None, options: Options) -> Any:
     """Class scores per chip: sigmoid where classes may hold together, else softmax."""
     _check_extension(out, TABLES, "class scores are a table")
+    if model.task is Task.RETRIEVE:
+        from zoo.retrieval import zero_shot
+
+        return zero_shot(model, source, out, options)
 
     def scores(output: Any) -> torch.Tensor:
         logits: torch.Tensor = output.logits
@@ -56,6 +60,8 @@ def predict(model: Model, source: Any, out: Path | None, options: Options) -> An
             from zoo.species import predict_species
 
             return predict_species(model, source, out, options)
+        case Task.RETRIEVE:
+            return classify(model, source, out, options)
         case _:
             raise ConfigError(f"{model.name}: `predict` does not know the task {model.task.value!r} yet")
 

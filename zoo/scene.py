@@ -136,8 +136,9 @@ def state_of(source: RasterSource) -> str:
 
 
 def _by_input(model: Model, source: Any) -> dict[str, Any]:
-    names = list(dict.fromkeys(item.name for item in model.variant.inputs))
-    required = {item.name for item in model.variant.inputs if not item.optional}
+    seen = [item for item in model.variant.inputs if item.kind is not Kind.TEXT]  # words come by `zoo.texts`
+    names = list(dict.fromkeys(item.name for item in seen))
+    required = {item.name for item in seen if not item.optional}
     if not isinstance(source, Mapping):
         return dict.fromkeys(names, source)
     if unknown := set(source) - set(names):

@@ -170,7 +170,8 @@ class InputSpec:
         kind: what it is made of.
         label: what tells alternatives apart, unique among them; what a user types after `--sensor` (`"S2-L2A"`).
         bands: bands or variables in the order that the network expects.
-        any_subset: whether any non-empty subset of the bands will do.
+        any_subset: whether any non-empty subset of the bands will do. A raster is then narrowed to the bands that are
+            there; a table keeps all its variables, and the network is told which values are (`<name>_valid`).
         gsd_m: ground sampling distance in metres, (finest, coarsest) that the model was made for.
         window: side in pixels of the square windows that a scene is cut into (networks with global attention: the
             size of training); `None` lets the prediction choose.
@@ -181,6 +182,8 @@ class InputSpec:
         offset: see `scale`.
         level: product level of the training data (`"L2A"`).
         steps: preprocessing, in order.
+        tokenizer: of texts: `"pkg.mod:function"`, called with the weights' companion files, `{name: path}`; returns a
+            function from a list of texts to token ids, int64 (texts, length).
     """
 
     name: str
@@ -198,6 +201,7 @@ class InputSpec:
     offset: float = 0.0
     level: str | None = None
     steps: tuple[Step, ...] = ()
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         ids = self.band_ids
@@ -315,6 +319,7 @@ class Variant:
             shares of cover leave them out.
         colours: of the classes (red, green, blue; 0-255), in order; empty = zoo's own.
         multi_label: whether classes may hold together (sigmoid) or exclude each other (softmax).
+        templates: sentences into which a class's name is put where classes are words (`"a satellite photo of {}."`).
         stride: input pixels per output pixel of a dense output.
         weights: `None` where the authors published none.
         task: where it is not the model's own.
@@ -331,6 +336,7 @@ class Variant:
     void: tuple[str, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
     multi_label: bool = False
+    templates: tuple[str, ...] = ()
     stride: int = 1
     weights: Weights | None = None
     scores: tuple[Score, ...] = ()

@@ -26,7 +26,9 @@ VERBS: dict[str, dict[str, str]] = {
     "use": {
         "embed": "Embeddings of a scene (dense map) or of chips (table).",
         "predict": "The model's answer on your data.",
-        "classify": "Class scores per chip, for models with a head.",
+        "classify": "Class scores per chip, for models with a head or classes named in words.",
+        "index": "An index of images, to be searched by words.",
+        "search": "The images of an index that fit words, or another image.",
         "count": "How many of each class, per image, for models that find things.",
     },
     "weights": {

@@ -25,7 +25,7 @@ from zoo.bands import normal_form
 from zoo.errors import InputError
 from zoo.io.grid import LON_LAT
 from zoo.io.source import to_crs
-from zoo.io.vectors import Places, points_of
+from zoo.io.vectors import Places, places_of
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
@@ -207,8 +207,8 @@ def _geometry(data: pa.Table, name: str, told: CRS | None) -> tuple[Places | Non
     facts = geo["columns"][column]
     if column not in data.column_names or facts.get("encoding") != "WKB":
         return None, None
-    places = points_of(data[column])
-    if places is None:
+    places = places_of(data[column])
+    if places is None or places.shape[1] > 1:
         raise InputError(f"{name}: the geometry is not of points; expected a point per site: take centroids first")
     if told is not None or "crs" not in facts:
         return places, told or to_crs(LON_LAT)

@@ -28,6 +28,7 @@ GEOMETRY = "geometry"
 ROW_GROUP = 65_536  # ours: a row group of 768 float32 numbers per row is then 200 MB before compression
 DECIMALS = 8  # of degrees in GeoJSON: 1 mm on the ground; drones see centimetres
 WKB_POINT, WKB_POLYGON = 1, 3  # OGC 06-103r4, 8.2.4
+WKB_POINT_BYTES = 21
 
 
 def reproject(places: Places, source: CRS, target: CRS | str = LON_LAT) -> Places:
@@ -58,18 +59,31 @@ def wkb(places: Places) -> pa.Array:
     return pa.compute.if_else(present, packed, pa.scalar(None, pa.binary()))
 
 
-def points_of(column: pa.ChunkedArray) -> Places | None:
-    """Places (N, 1, 2) of a column of points in well-known binary, NaN where it is null; `None` if one is no point."""
-    places = np.full((len(column), 1, 2), np.nan)
-    for index, point in enumerate(column.to_pylist()):
-        if point is None:
-            continue
-        order = "<" if point[:1] == b"\x01" else ">"
-        (kind,) = struct.unpack_from(f"{order}I", point, 1)
-        if kind % 1000 != WKB_POINT or len(point) < 21:  # 1001 and so on have a height
-            return None
-        places[index, 0] = struct.unpack_from(f"{order}2d", point, 5)
-    return places
+def places_of(column: pa.ChunkedArray) -> Places | None:
+    """Places of a column in well-known binary, NaN where it is null: points, or polygons of one ring of as many corners.
+
+    Returns:
+        (N, K, 2) as at the top of this module; `None` for what is neither.
+    """
+    shapes = [None if shape is None else _shape(shape) for shape in column.to_pylist()]
+    sizes = {len(shape) for shape in shapes if shape is not None}
+    if len(sizes) > 1 or 0 in sizes:
+        return None
+    nowhere = np.full((sizes.pop() if sizes else 1, 2), np.nan)
+    return np.stack([nowhere if shape is None else shape for shape in shapes])
+
+
+def _shape(binary: bytes) -> Places:
+    """Corners (K, 2) of one point or ring, none of them for another shape."""
+    order = "<" if binary[:1] == b"\x01" else ">"
+    (kind,) = struct.unpack_from(f"{order}I", binary, 1)
+    if kind % 1000 == WKB_POINT and len(binary) >= WKB_POINT_BYTES:  # 1001 has a height after x and y
+        return np.array([struct.unpack_from(f"{order}2d", binary, 5)])
+    if kind == WKB_POLYGON:
+        rings, corners = struct.unpack_from(f"{order}2I", binary, 5)
+        if rings == 1 and corners > 1:
+            return np.frombuffer(binary, f"{order}f8", 2 * corners, offset=13).reshape(-1, 2)[:-1].astype(np.float64)
+    return np.zeros((0, 2))
 
 
 def write_geoparquet(
