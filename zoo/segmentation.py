@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from zoo import collection, stream
+from zoo import collection
 from zoo.collection import Collected, Item
 from zoo.cover import Cover, CoverTable, cover_of, cover_table
 from zoo.errors import OutputError
 from zoo.io.label_png import check_label_png
-from zoo.io.whole import check_extension
+from zoo.io.whole import check_extension, check_writable
 from zoo.maps import map_scene
 from zoo.model import Model
 from zoo.options import Options
 from zoo.photographs import fitted
+from zoo.processes import Alone, processes
 from zoo.results import RasterResult
 from zoo.scene import Scene, open_scene
 from zoo.sources import is_collection, label
@@ -56,18 +57,19 @@ def _map(model: Model, scene: Scene, out: Path | None, options: Options, *, shar
     if out is None or out.suffix.lower() != ".png":
         return map_scene(model, scene, out, options, task, share=share)
     size = scene.feeds[0].source.grid
+    check_writable(out)
     check_label_png(out, size.height, size.width)
     interim = out.with_name(f".{out.name}.tif")
-    wait = stream.wait_for_everyone if share else stream.Alone().wait_for_everyone
+    crew = processes() if share else Alone()
     try:
         stored = map_scene(model, scene, interim, options, task, share=share)
         result = replace(stored, data=stored.values)
-        wait()
-        if not share or stream.is_main():
+        crew.wait_for_everyone()
+        if crew.is_main_process:
             result.save(out)
-        wait()
+        crew.wait_for_everyone()
     finally:
-        if not share or stream.is_main():
+        if crew.is_main_process:
             interim.unlink(missing_ok=True)
     return result
 

@@ -13,12 +13,13 @@ CHUNK = 4096  # ours: points that are compared with each other at a time; all in
 EPSILON = 1e-7  # POLO adds it to the ratio (gigumay/POLO@b2f995e1)
 
 
-def suppress(xy: Array, scores: Array, classes: Array, radii: Array, dor: float) -> Array:
+def suppress(xy: Array, scores: Array, classes: Array, radii: Array, dor: float, *, agnostic: bool = False) -> Array:
     """Greedy suppression by distance over radius, within each class.
 
-    From the best score down, a point that stays removes every later one of its class for which distance / radius + 1e-7
-    is below `dor`. Equal scores keep the order of the input. Exact, without the matrix of all distances: neighbours
-    come from a k-d tree, so n points of bounded density cost n log n time and memory in proportion to n.
+    From the best score down, a point that stays removes every later one for which distance / radius + 1e-7 is below
+    `dor`, the radius being that of the point that stays. Equal scores keep the order of the input. Exact, without the
+    matrix of all distances: neighbours come from a k-d tree, so n points of bounded density cost n log n time, and
+    memory in proportion to n.
 
     Args:
         xy: (n, 2), in the unit of the radii.
@@ -26,6 +27,7 @@ def suppress(xy: Array, scores: Array, classes: Array, radii: Array, dor: float)
         classes: (n,) ids.
         radii: (K,), of each class.
         dor: 0 removes nothing.
+        agnostic: whether points of different classes remove each other too.
 
     Returns:
         Indices of the points that stay, best score first.
@@ -35,35 +37,37 @@ def suppress(xy: Array, scores: Array, classes: Array, radii: Array, dor: float)
     """
     order = np.argsort(-scores, kind="stable")
     stays = np.ones(len(order), np.bool_)
-    for one in np.unique(classes):
-        mine = np.flatnonzero(classes[order] == one)
-        stays[mine] = _best(xy[order[mine]], float(radii[one]), dor)
+    groups = np.zeros_like(classes) if agnostic else classes
+    for one in np.unique(groups):
+        mine = np.flatnonzero(groups[order] == one)
+        stays[mine] = _best(xy[order[mine]], radii[classes[order[mine]]], dor)
     return np.asarray(order[stays])
 
 
-def _best(xy: Array, radius: float, dor: float) -> Array:
-    """(n,) which points stay, of points of one class in the order of their scores."""
+def _best(xy: Array, radii: Array, dor: float) -> Array:
+    """(n,) which points stay, of points and their radii in the order of their scores."""
     stays = np.zeros(len(xy), np.bool_)
     for start in range(0, len(xy), CHUNK):
         here = slice(start, start + CHUNK)
         free = np.ones(len(xy[here]), np.bool_)
-        if stays.any():
-            distance, _ = cKDTree(xy[stays]).query(xy[here], distance_upper_bound=(dor + EPSILON) * radius)
-            free = ~_close(distance, radius, dor)
-        stays[np.flatnonzero(free) + start] = _best_of_chunk(xy[here][free], radius, dor)
+        for radius in np.unique(radii[stays]):  # as many as classes
+            tree = cKDTree(xy[stays & (radii == radius)])
+            distance, _ = tree.query(xy[here], distance_upper_bound=(dor + EPSILON) * radius)
+            free &= ~_close(distance, radius, dor)
+        stays[np.flatnonzero(free) + start] = _best_of_chunk(xy[here][free], radii[here][free], dor)
     return stays
 
 
-def _best_of_chunk(xy: Array, radius: float, dor: float) -> Array:
+def _best_of_chunk(xy: Array, radii: Array, dor: float) -> Array:
     """The same for few points. In rounds, which are as many as the longest chain of points that depend on each other:
     a point whose better neighbours are all gone stays, and its worse neighbours go.
     """
     if not len(xy):
         return np.zeros(0, np.bool_)
-    pairs = cKDTree(xy).query_pairs((dor + EPSILON) * radius, output_type="ndarray")
+    pairs = cKDTree(xy).query_pairs((dor + EPSILON) * radii.max(), output_type="ndarray")
     pairs = np.sort(pairs, axis=1)  # better, worse
     distance = np.hypot(*(xy[pairs[:, 0]] - xy[pairs[:, 1]]).T)
-    better, worse = pairs[_close(distance, radius, dor)].T
+    better, worse = pairs[_close(distance, radii[pairs[:, 0]], dor)].T
     stays, undecided = np.zeros(len(xy), np.bool_), np.ones(len(xy), np.bool_)
     while undecided.any():
         waits = np.zeros(len(xy), np.bool_)
@@ -75,5 +79,5 @@ def _best_of_chunk(xy: Array, radius: float, dor: float) -> Array:
     return stays
 
 
-def _close(distance: Array, radius: float, dor: float) -> Array:
+def _close(distance: Array, radius: Array | float, dor: float) -> Array:
     return np.asarray(distance / radius + EPSILON < dor)

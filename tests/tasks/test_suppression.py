@@ -8,37 +8,32 @@ import pytest
 from zoo.suppression import CHUNK, suppress
 
 
-def greedy(xy, scores, classes, radii, dor):
+def greedy(xy, scores, classes, radii, dor, agnostic=False):
     """The rule, one point after the other."""
     kept = []
     for index in np.argsort(-scores, kind="stable"):
         near = (
             np.hypot(*(xy[index] - xy[other])) / radii[classes[other]] + 1e-7 < dor
             for other in kept
-            if classes[other] == classes[index]
+            if agnostic or classes[other] == classes[index]
         )
         if not any(near):
             kept.append(index)
     return kept
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_it_equals_the_rule_with_mixed_radii_and_equal_scores(seed):
+@pytest.mark.parametrize("chunk", [32, CHUNK])
+@pytest.mark.parametrize("agnostic", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_equals_the_rule_with_mixed_radii_and_equal_scores(monkeypatch, seed, agnostic, chunk):
+    monkeypatch.setattr("zoo.suppression.CHUNK", chunk)
     draw = np.random.default_rng(seed)
     xy = draw.uniform(0, 120, (400, 2))
     scores = draw.integers(0, 12, 400) / 12  # many ties
     classes, radii = draw.integers(0, 3, 400), np.array([10.0, 25.0, 60.0])
-    expected = greedy(xy, scores, classes, radii, 0.3)
+    expected = greedy(xy, scores, classes, radii, 0.3, agnostic)
     assert 20 < len(expected) < 380
-    assert suppress(xy, scores, classes, radii, 0.3).tolist() == expected
-
-
-def test_it_equals_the_rule_across_chunks(monkeypatch):
-    monkeypatch.setattr("zoo.suppression.CHUNK", 32)
-    draw = np.random.default_rng(1)
-    xy, scores = draw.uniform(0, 60, (500, 2)), draw.uniform(size=500)
-    classes = np.zeros(500, int)
-    assert suppress(xy, scores, classes, np.array([10.0]), 0.5).tolist() == greedy(xy, scores, classes, [10.0], 0.5)
+    assert suppress(xy, scores, classes, radii, 0.3, agnostic=agnostic).tolist() == expected
 
 
 def test_the_limit_is_strict_and_zero_keeps_all():
