@@ -184,7 +184,7 @@ def test_words_and_models_that_do_not_fit(tiles, tmp_path):
 
 
 def test_companions_come_with_the_weights_or_say_what_to_type(tmp_path, monkeypatch):
-    package = tmp_path / "toybag_files"
+    package = tmp_path / "toybag_small_files"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "words.json").write_text("{}")
@@ -192,7 +192,7 @@ def test_companions_come_with_the_weights_or_say_what_to_type(tmp_path, monkeypa
     model = retriever()
 
     def with_companions(*names):
-        weights = Weights(file="toybag_files:weights.safetensors", companions=names)
+        weights = Weights(file="toybag_small_files:weights.safetensors", companions=names)
         variant = replace(model.variant, weights=weights)
         return replace(model, variant=variant, spec=replace(model.spec, variants=(variant,)))
 
