@@ -14,7 +14,11 @@ from zoo.spec import InputSpec, Task
 from zoo.testing.subject import Outputs, Subject, apart, builder_path, fail, flat, identical
 
 # What networks of a task return.
-OUTPUTS = {Task.PRETRAIN: "zoo.tasks.pretrain:EmbedOutput", Task.SEGMENT: "zoo.tasks.segment:SegmentOutput"}
+OUTPUTS = {
+    Task.PRETRAIN: "zoo.tasks.pretrain:EmbedOutput",
+    Task.SEGMENT: "zoo.tasks.segment:SegmentOutput",
+    Task.DETECT: "zoo.tasks.detect:DetectOutput",
+}
 # Ours: float32 sums in another order move the last digits, and no more.
 REORDERED = 1e-4
 # Ours: bfloat16 has 8 bits; some hundred layers of rounding stay below this share of the range.
