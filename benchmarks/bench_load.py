@@ -44,6 +44,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         angle = torch.arange(196)[:, None] * 10_000 ** -torch.linspace(0, 1, WIDTH // 2)
         self.register_buffer("table", torch.cat([angle.sin(), angle.cos()], 1), persistent=False)
+        nn.init.normal_(self.pos_embed, std=0.02)
         self.apply(self._init)
 
     @staticmethod

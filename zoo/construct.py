@@ -23,6 +23,10 @@ from torch.overrides import TorchFunctionMode
 
 logger = logging.getLogger(__name__)
 _patching = threading.Lock()
+_FILLS = frozenset((
+    "normal_", "uniform_", "log_normal_", "exponential_", "cauchy_", "geometric_", "bernoulli_", "random_", "eye",
+    "fill_", "zero_", "erfinv_", "clamp_", "add_", "sub_", "mul_", "div_",
+))  # fmt: skip
 
 
 def build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module | None:
@@ -84,33 +88,43 @@ def _equal(left: Tensor, right: Tensor) -> bool:
 
 
 def _attempt(factory: Callable[[], nn.Module]) -> nn.Module | None:
-    watch = _OwnGenerators()
+    fills = _SkippedFills()
     try:
-        with _parameters_on_meta(), watch:
+        with _parameters_on_meta(), fills:
             module = factory()
     except (
         Exception
     ) as err:  # whatever a constructor meets on meta; ordinary construction raises it again if it is real
         logger.info("cannot be constructed on the meta device (%s: %s): built ordinarily", type(err).__name__, err)
         return None
-    if watch.skipped:
+    if fills.own_generator:
         logger.info("the constructor initialises parameters from a generator of its own: built ordinarily")
         return None
     return module
 
 
-class _OwnGenerators(TorchFunctionMode):
-    """Notices initialisers that are skipped although they would have advanced a generator of the constructor's own."""
+class _SkippedFills(TorchFunctionMode):
+    """Leaves out initialisers of meta tensors, and notices those that a generator of the constructor's own would feed.
+
+    torch answers most of them at once, but some (`normal_`, `eye`) in Python, whose import takes seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.skipped = False
+        self.own_generator = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if kwargs.get("generator") is not None:
-            self.skipped |= any(isinstance(one, Tensor) and one.is_meta for one in (*args, *kwargs.values()))
+        for target in (*args[:1], kwargs.get("tensor"), kwargs.get("out")):
+            if isinstance(target, Tensor) and target.is_meta:
+                self.own_generator |= kwargs.get("generator") is not None
+                if _fills(func):
+                    return target
         return func(*args, **kwargs)
+
+
+def _fills(func: Any) -> bool:
+    return getattr(func, "__module__", None) == "torch.nn.init" or func.__name__ in _FILLS
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -239,6 +240,32 @@ def test_a_parameter_drawn_by_the_constructor_does_not_need_ordinary_constructio
     assert module is not None
     assert module.position.is_meta
     assert torch.equal(module.table, torch.arange(3.0))
+
+
+INITIALISERS = """
+import sys, torch
+from torch import nn
+from zoo.construct import build_on_meta
+
+class Usual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(4, 3, padding_idx=0)
+        for name in ("normal", "xavier_normal", "kaiming_normal", "xavier_uniform", "trunc_normal", "eye", "orthogonal"):
+            setattr(self, name, nn.Parameter(torch.empty(4, 4)))
+            getattr(nn.init, name + "_")(getattr(self, name))
+        self.older = nn.Parameter(torch.empty(4))
+        self.older.data.uniform_(-1, 1).erfinv_().mul_(0.02).add_(1).clamp_(min=-2, max=2)  # timm's trunc_normal_
+
+assert all(one.is_meta for one in build_on_meta(Usual).parameters())
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_initialisers_that_are_skipped_import_nothing():
+    """On meta tensors torch answers `normal_` in Python, whose import takes longer than the initialisation saved."""
+    done = subprocess.run([sys.executable, "-c", INITIALISERS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_parameters_are_real_again_after_construction_even_when_it_failed():
