@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 logger = logging.getLogger(__name__)
-_patching = threading.Lock()
+_patching = threading.RLock()
+_SEEDS = (0x5EED_2007_0000_0001, 0x5EED_2007_0000_0002)  # ours: what no constructor sets
 _FILLS = frozenset((
     "normal_", "uniform_", "log_normal_", "exponential_", "cauchy_", "geometric_", "bernoulli_", "random_", "eye",
     "fill_", "zero_", "erfinv_", "clamp_", "add_", "sub_", "mul_", "div_",
@@ -38,16 +39,16 @@ def build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module | None:
         `None` where the constructor cannot be trusted, or fails, without real parameters: construct ordinarily then.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEEDS[0])
         before = torch.get_rng_state()
         module = _attempt(factory)
         if module is None or torch.equal(torch.get_rng_state(), before):
             return module
         # Random numbers were drawn. Harmless if they went into parameters: then nothing that stays depends on the seed.
-        stays, after = computed_tensors(module), torch.get_rng_state()
-        torch.manual_seed(int(before.sum()) + 1)
+        stays = computed_tensors(module)
+        torch.manual_seed(_SEEDS[1])
         second = _attempt(factory)
-        reseeded = torch.equal(torch.get_rng_state(), after)
-        if second is None or reseeded or not _same(stays, computed_tensors(second)):
+        if second is None or not _same(stays, computed_tensors(second)):
             logger.info("the constructor draws random numbers for more than its parameters: built ordinarily")
             return None
     return module
@@ -97,27 +98,31 @@ def _attempt(factory: Callable[[], nn.Module]) -> nn.Module | None:
     ) as err:  # whatever a constructor meets on meta; ordinary construction raises it again if it is real
         logger.info("cannot be constructed on the meta device (%s: %s): built ordinarily", type(err).__name__, err)
         return None
-    if fills.own_generator:
-        logger.info("the constructor initialises parameters from a generator of its own: built ordinarily")
+    if fills.own_numbers:
+        logger.info("the constructor sets a seed or has a generator of its own: built ordinarily")
         return None
     return module
 
 
 class _SkippedFills(TorchFunctionMode):
-    """Leaves out initialisers of meta tensors, and notices those that a generator of the constructor's own would feed.
+    """Leaves out initialisers of meta tensors, and notices where that would change numbers that are drawn later.
 
-    torch answers most of them at once, but some (`normal_`, `eye`) in Python, whose import takes seconds.
+    torch answers most initialisers at once, but some (`normal_`, `eye`) in Python, whose import takes seconds.
+    Numbers that are drawn from a seed of the constructor's own, or from its own generator, depend on what was drawn
+    before; all others are random anyway.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.own_generator = False
+        self.own_numbers = False
+        self._seed = torch.default_generator.initial_seed()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.own_numbers |= torch.default_generator.initial_seed() != self._seed
         for target in (*args[:1], kwargs.get("tensor"), kwargs.get("out")):
             if isinstance(target, Tensor) and target.is_meta:
-                self.own_generator |= kwargs.get("generator") is not None
+                self.own_numbers |= kwargs.get("generator") is not None
                 if _fills(func):
                     return target
         return func(*args, **kwargs)

@@ -190,6 +190,18 @@ class SeededFeatures(nn.Module):
         self.register_buffer("features", torch.randn(3, 3), persistent=False)
 
 
+class ForkedFeatures(nn.Module):
+    """The same in a fork, beside a parameter drawn outside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.randn(2))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.fixed = nn.Linear(3, 3)
+            self.register_buffer("features", torch.randn(3, 3), persistent=False)
+
+
 class OwnGenerator(nn.Module):
     """The same, from a generator of its own."""
 
@@ -210,7 +222,9 @@ class PlainTensor(nn.Module):
         self.kept = [self.fixed.detach() + 1]
 
 
-@pytest.mark.parametrize("factory", [FromParameter, ReadsParameter, SeededFeatures, OwnGenerator, PlainTensor])
+@pytest.mark.parametrize(
+    "factory", [FromParameter, ReadsParameter, SeededFeatures, ForkedFeatures, OwnGenerator, PlainTensor]
+)
 def test_constructors_that_need_real_parameters_are_run_ordinarily(factory, tmp_path):
     state = {key: torch.full_like(tensor, 7) for key, tensor in factory().state_dict().items()}
     save_file(state, tmp_path / "x.safetensors")
