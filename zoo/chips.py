@@ -17,16 +17,18 @@ import torch
 from torch import Tensor
 
 from zoo import stream, tiling
+from zoo.collection import items_of
 from zoo.errors import InputError, ZooError
 from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Options
 from zoo.results import ChipTable
 from zoo.scene import Batch, Scene, open_scene
-from zoo.sources import expand, is_collection, label
+from zoo.sources import check_kept, is_collection, label, state_of
 from zoo.tiling import Window
-from zoo.work import Arrays, work_for
+from zoo.work import Arrays, session
 
+LEAST_DATA = 0.5  # ours, as in `zoo.maps`: a window of a scene that is mostly fill is left out
 WINDOW = 224  # ours: for models that declare none
 
 
@@ -75,11 +77,12 @@ def table_of(
     """
     if out is not None:
         check_writable(out)
+        check_kept(source, out)
     scene = None if is_collection(source) else open_scene(model, source, options)
-    chips = _files(source) if scene is None else _windows(source, scene, options)
+    chips = _windows(source, scene, options) if scene else [Chip(id=i.id, source=i.path) for i in items_of(source)]
     provenance = model.provenance(options.recorded())
-    told = [[chip.id, str(chip.window)] for chip in chips]
-    work = work_for(out, {"source": told, "provenance": provenance.tags(), "kind": "table"})
+    told = [[chip.id, str(chip.window), *state_of(chip.source)] for chip in chips]
+    plan = {"source": told, "provenance": provenance.tags(), "columns": columns, "kind": "table"}
 
     def load(batch: Sequence[Chip]) -> tuple[list[_Seen], dict[int, str]]:
         return _read(model, scene, batch, options)
@@ -87,7 +90,7 @@ def table_of(
     def compute(loaded: tuple[list[_Seen], dict[int, str]]) -> tuple[Arrays, dict[str, str]]:
         return _answer(model, *loaded, options, rows)
 
-    try:
+    with session(out, plan, resume=options.resume) as work:
         is_main = stream.run(
             chips,
             batch_size=options.batch_size,
@@ -95,26 +98,13 @@ def table_of(
             compute=compute,
             work=work,
             what=f"{model.spec.name} {label(source)}",
-            resume=options.resume,
             workers=options.workers,
         )
         parts = [work.load(batch) for batch in range(stream.num_batches(chips, options.batch_size))]
         result = _together(chips, parts, options, columns, provenance)
         if is_main and out is not None:
             save(result, out)
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    stream.wait_for_everyone()
-    if is_main:
-        work.discard()
     return result
-
-
-def _files(source: Any) -> list[Chip]:
-    root = Path(source) if isinstance(source, str | Path) and Path(source).is_dir() else None
-    return [Chip(id=str(file.relative_to(root)) if root else file.name, source=file) for file in expand(source)]
 
 
 def _windows(source: Any, scene: Scene, options: Options) -> list[Chip]:
@@ -122,7 +112,8 @@ def _windows(source: Any, scene: Scene, options: Options) -> list[Chip]:
     grid = scene.grid
     if grid.height <= side and grid.width <= side:
         return [Chip(id=scene.label, source=source)]
-    tiles = tiling.lattice(grid.height, grid.width, side, side)
+    _check_side(scene, side, side, "the window")
+    tiles = tiling.lattice(grid.height, grid.width, side, grain_px=scene.feeds[0].spec.multiple)
     return [
         Chip(id=f"{scene.label}:{tile.read.row}:{tile.read.col}", source=source, window=tile.read) for tile in tiles
     ]
@@ -138,15 +129,32 @@ def _read(
             place = scene or open_scene(model, chip.source, options)
             grid = place.grid
             window = chip.window or Window(0, 0, grid.height, grid.width)
+            shown = window.clipped(grid.height, grid.width)
             read = place.read([window])
-            if not all(mask.any() for _, mask in read.values()):
+            share = min(float(mask.mean()) for _, mask in read.values())
+            if chip.window is not None and share < LEAST_DATA:
+                continue
+            if not share:
                 raise InputError(f"{chip.id} holds no data: all its pixels are nodata")
             batch = place.prepare(read, torch.device("cpu"), resize=chip.window is None)
+            for tensor in batch.tensors.values():
+                _check_side(place, *tensor.shape[2:], chip.id)
             crs = "" if grid.crs is None else str(grid.crs)
-            seen.append(_Seen(slot=slot, batch=batch, bounds=_bounds(grid.footprint(window)), crs=crs))
+            seen.append(_Seen(slot=slot, batch=batch, bounds=_bounds(grid.footprint(shown)), crs=crs))
         except ZooError as err:
             failed[slot] = str(err)
     return seen, failed
+
+
+def _check_side(scene: Scene, height: int, width: int, what: str) -> None:
+    """Raise unless the network takes an image of that size."""
+    multiple = scene.feeds[0].spec.multiple
+    if height % multiple or width % multiple:
+        fit = max(min(height, width) // multiple, 1) * multiple
+        raise InputError(
+            f"{what} is {height} x {width} px; expected sides that are multiples of {multiple}, such as {fit};"
+            " crop or resize the chips, or choose --window"
+        )
 
 
 def _bounds(corners: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float, float, float]:
@@ -169,6 +177,7 @@ def _answer(
         output = model.forward(
             {name: torch.cat([one.batch.tensors[name] for one in group]).to(model.device) for name in names},
             bands=group[0].batch.bands,
+            valid={name: torch.cat([one.batch.valid[name] for one in group]).to(model.device) for name in names},
             precision=options.precision,
         )
         for one, row in zip(group, rows(output).float().cpu().numpy(), strict=True):

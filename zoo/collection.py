@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from zoo import stream
-from zoo.errors import InputError
-from zoo.sources import expand
-from zoo.work import Arrays, work_for
+from zoo.errors import InputError, OutputError
+from zoo.sources import expand, state_of
+from zoo.work import Arrays, session
 
 Opened = TypeVar("Opened")
 
@@ -87,6 +87,24 @@ def targets_of(items: Sequence[Item], folder: Path, suffix: str) -> dict[str, Pa
     return targets
 
 
+def check_targets(items: Sequence[Item], targets: Mapping[str, Path]) -> None:
+    """Make the folders of the outputs.
+
+    Raises:
+        OutputError: an output would replace one of the files that are read, or a folder cannot be made.
+    """
+    read = {item.path.resolve() for item in items}
+    for name, target in targets.items():
+        if target.resolve() in read:
+            raise OutputError(f"the output of {name} would replace {target}, which is read; name another folder")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise OutputError(
+                f"cannot make the folder {target.parent}: {err.strerror or err}; choose another output"
+            ) from err
+
+
 def run(
     items: Sequence[Item],
     steps: Steps[Opened],
@@ -111,8 +129,7 @@ def run(
     Raises:
         InputError: not one file could be used; nothing is left.
     """
-    told = [[item.id, *_state_of(item.path)] for item in items]
-    work = work_for(out, {"items": told, **plan})
+    told = [[item.id, *state_of(item.path)] for item in items]
 
     def load(batch: Sequence[Item]) -> tuple[Item, Opened | None, str]:
         try:
@@ -129,21 +146,12 @@ def run(
         except InputError as err:
             return {}, {"failed": str(err)}
 
-    try:
-        is_main = stream.run(
-            items, batch_size=1, load=load, compute=compute, work=work, what=what, resume=resume, workers=workers
-        )
+    with session(out, {"items": told, **plan}, resume=resume) as work:
+        is_main = stream.run(items, batch_size=1, load=load, compute=compute, work=work, what=what, workers=workers)
         parts = {item.id: work.load(index) for index, item in enumerate(items)}
         failures = {name: notes["failed"] for name, (_, notes) in parts.items() if "failed" in notes}
         if len(failures) == len(items):
             raise InputError(_none_of(failures))
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    stream.wait_for_everyone()
-    if is_main:
-        work.discard()
     made = {name: part for name, part in parts.items() if name not in failures}
     return Parts(made=made, failures=failures, is_main=is_main)
 
@@ -151,11 +159,3 @@ def run(
 def _none_of(failures: Mapping[str, str]) -> str:
     (name, why), *rest = failures.items()
     return f"none of {len(failures)} files could be used; {name}: {why}" if rest else why
-
-
-def _state_of(path: Path) -> tuple[int, int]:
-    """Size and time of a file, 0 where there is none (its failure is told when it is opened)."""
-    if not path.is_file():
-        return 0, 0
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns

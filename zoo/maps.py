@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo import assemble, stream, tiling
+from zoo.collection import Collected, Item, Steps, check_targets, items_of, targets_of
+from zoo.collection import run as collect
 from zoo.errors import ConfigError, InputError
 from zoo.io.whole import check_writable
 from zoo.model import Model
@@ -23,9 +25,10 @@ from zoo.options import Blend, Options
 from zoo.photographs import FittedScene
 from zoo.results import Provenance, RasterResult, open_sink
 from zoo.scene import Scene, check_georeference, open_scene
+from zoo.sources import check_kept
 from zoo.tasks.base import MapTask
 from zoo.tiling import Tile
-from zoo.work import Arrays, Work, work_for
+from zoo.work import Arrays, Work, session
 
 WINDOW = 512  # ours: for networks that declare none; large enough that a halo of 64 costs less than a third
 BLENDED_SHARE = 1 / 4  # ours: half of each window is shared with each neighbour
@@ -79,15 +82,15 @@ def map_scene(
     """
     if out is not None:
         check_writable(out)
+        check_kept(source, out)
     scene = source if isinstance(source, Scene) else open_scene(model, source, options)
     check_georeference(scene)
     tiles = lattice_of(model, scene, options, halo_share=task.halo_share)
     settings = options.recorded() | {"window": str(tiles[0].read.height)}
     provenance = model.provenance(settings)
     told = {"source": scene.fingerprint(), "provenance": provenance.tags(), "kind": type(task).__name__}
-    work = work_for(out, told)
     job = _Job(model=model, scene=scene, tiles=tiles, out=out, options=options, task=task, provenance=provenance)
-    try:
+    with session(out, told, resume=options.resume, share=share) as work:
         is_main = stream.run(
             tiles,
             batch_size=options.batch_size,
@@ -95,22 +98,45 @@ def map_scene(
             compute=lambda read: _answer(job, read),
             work=work,
             what=f"{model.spec.name} {scene.label}",
-            resume=options.resume,
             workers=options.workers,
-            share=share,
         )
-        if is_main:
-            result = _assembled(job, work)
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    if share:
-        stream.wait_for_everyone()
-    if not is_main:
-        return RasterResult.open(out) if out else RasterResult.nothing()
-    work.discard()
+        result = _assembled(job, work) if is_main else None
+    if result is None:
+        assert out is not None  # `session` keeps results in memory to one process
+        return RasterResult.open(out)
     return result
+
+
+def map_each(model: Model, source: Any, out: Path | None, options: Options, task: MapTask) -> Collected:
+    """A map for every file of a folder, glob or list; in the folder `out`, or in memory.
+
+    Raises:
+        InputError: not one file could be used.
+        OutputError: a map would replace the file that it is made from, or the folder cannot be made.
+    """
+    items = items_of(source)
+    targets = {} if out is None else targets_of(items, out, ".tif")
+    check_targets(items, targets)
+    kept: dict[str, RasterResult] = {}
+
+    def make(item: Item, scene: Scene) -> tuple[Arrays, dict[str, str]]:
+        target = targets.get(item.id)
+        result = map_scene(model, scene, target, options, task, share=False)
+        if target is None:
+            kept[item.id] = result
+        return {}, {}
+
+    parts = collect(
+        items,
+        Steps(open=lambda item: open_scene(model, item.path, options), make=make),
+        out=out,
+        plan={"provenance": model.provenance(options.recorded()).tags(), "kind": type(task).__name__},
+        what=f"{model.spec.name}, {len(items)} files",
+        resume=options.resume,
+        workers=options.workers,
+    )
+    results = {name: kept.get(name, targets.get(name)) for name in parts.made}
+    return Collected(results=results, failures=parts.failures)
 
 
 def lattice_of(
@@ -139,9 +165,9 @@ def lattice_of(
         below = max(window // multiple, 1) * multiple
         raise ConfigError(f"window is {window} px; expected a multiple of {multiple}: try --window {below}")
     share = halo_share if options.blend == "none" else BLENDED_SHARE
-    context = max(int(window * share), min(least_halo, window // 4)) // stride * stride
+    context = max(int(window * share), min(least_halo, window // 4)) // multiple * multiple
     halo = context if options.halo is None else options.halo
-    return tiling.lattice(height, width, window, stride, halo)
+    return tiling.lattice(height, width, window, stride, halo, grain_px=multiple)
 
 
 def _answer(job: _Job, read: dict[str, Any]) -> tuple[Arrays, dict[str, str]]:

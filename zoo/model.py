@@ -128,6 +128,7 @@ class Model:
         *,
         bands: Mapping[str, tuple[str, ...]] | None = None,
         valid: Mapping[str, Tensor] | None = None,
+        times: Mapping[str, Tensor] | None = None,
         precision: str = "fp32",
     ) -> Any:
         """The network's output for prepared inputs, without gradients.
@@ -135,11 +136,12 @@ class Model:
         Args:
             tensors: one per input name, float32, as `zoo.preprocess` gives them.
             bands: ids in channel order, passed as `<name>_bands` where the network's `forward` asks for them.
-            valid: (B, H, W) masks, passed as `<name>_valid` where the network's `forward` asks for them.
+            valid: (B, H, W) masks ((B, F) of tables, (B, T, C, H, W) of series), passed as `<name>_valid` where the network's `forward` asks for them.
+            times: (B, T) days since 1970-01-01 UTC of the steps of series, float64, passed as `<name>_times` likewise.
             precision: `fp32`, or `bf16` for autocast.
         """
         arguments: dict[str, Any] = dict(tensors)
-        for suffix, extra in (("bands", bands), ("valid", valid)):
+        for suffix, extra in (("bands", bands), ("valid", valid), ("times", times)):
             for name, value in (extra or {}).items():
                 if f"{name}_{suffix}" in self._wanted:
                     arguments[f"{name}_{suffix}"] = value
@@ -295,9 +297,9 @@ def _shipped(weights: Weights) -> Path:
 def _device(device: str | torch.device | None) -> torch.device:
     if device is not None:
         return torch.device(device)
-    from accelerate import PartialState
+    from zoo.processes import processes
 
-    return torch.device(PartialState().device)
+    return torch.device(processes().device)
 
 
 def _is_path(reference: str) -> bool:

@@ -28,7 +28,7 @@ from zoo.sources import is_collection
 from zoo.suppression import suppress
 from zoo.tasks.detect import MAX_POINTS, MIN_SCORE, Array, Candidates, decode, dor_of, radii_of
 from zoo.tiling import Tile
-from zoo.work import Arrays, work_for
+from zoo.work import Arrays, session
 
 HALO_SHARE = 1 / 16  # ours: where radii are larger, a halo of the largest one, so that a thing is seen whole
 
@@ -127,8 +127,8 @@ def _on_scene(job: _Job, scene: Scene, out: Path | None, *, share: bool) -> tupl
     options = job.options
     reach = 0 if job.radii is None else int(np.ceil(job.radii.max()))
     tiles = lattice_of(job.model, scene, options, halo_share=HALO_SHARE, least_halo=reach)
-    work = work_for(out, {"source": scene.fingerprint(), "provenance": job.provenance.tags(), "kind": "points"})
-    try:
+    plan = {"source": scene.fingerprint(), "provenance": job.provenance.tags(), "kind": "points"}
+    with session(out, plan, resume=options.resume and share, share=share) as work:
         is_main = stream.run(
             tiles,
             batch_size=options.batch_size,
@@ -136,9 +136,7 @@ def _on_scene(job: _Job, scene: Scene, out: Path | None, *, share: bool) -> tupl
             compute=lambda loaded: _answer(job, scene, *loaded),
             work=work,
             what=f"{job.model.spec.name} {scene.label}",
-            resume=options.resume and share,
             workers=options.workers,
-            share=share,
         )
         parts = [work.load(batch) for batch in range(stream.num_batches(tiles, options.batch_size))]
         if not any(int(notes["pixels"]) for _, notes in parts):
@@ -147,14 +145,6 @@ def _on_scene(job: _Job, scene: Scene, out: Path | None, *, share: bool) -> tupl
                 " check the file, or say which value marks missing pixels with --nodata"
             )
         merged = _merged(scene, [arrays for arrays, _ in parts], job)
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    if share:
-        stream.wait_for_everyone()
-    if is_main:
-        work.discard()
     crs = "" if scene.grid.crs is None else scene.grid.crs.to_string()
     dropped = sum(int(notes["dropped"]) for _, notes in parts)
     return merged, {"crs": crs, "dropped": str(dropped)}, is_main

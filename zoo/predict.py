@@ -10,12 +10,12 @@ import torch
 
 from zoo.chips import table_of
 from zoo.errors import ConfigError, OutputError
-from zoo.maps import map_scene
+from zoo.maps import map_each, map_scene
 from zoo.model import Model
 from zoo.options import Options
 from zoo.points import count, detect
 from zoo.segmentation import segment
-from zoo.sources import expand, is_collection
+from zoo.sources import is_collection, label
 from zoo.spec import Task
 from zoo.tasks.pretrain import EmbedMap
 
@@ -29,7 +29,15 @@ def embed(model: Model, source: Any, out: Path | None, options: Options) -> Any:
     """Dense embeddings for `.tif` (and in memory, for one scene), a vector per chip for tables."""
     if _wants_table(source, out):
         return table_of(model, source, out, options, rows=lambda output: output.pooled, columns=None)
-    return _each(model, source, out, options, EmbedMap())
+    if not is_collection(source):
+        _check_extension(out, MAPS, "a dense map is a raster")
+        return map_scene(model, source, out, options, EmbedMap())
+    if out is not None and out.suffix:
+        raise OutputError(
+            f"{out.name} is one file, and {label(source)} holds many; name a folder for the maps (features/), or a table"
+            " with a row per file (features.parquet)"
+        )
+    return map_each(model, source, out, options, EmbedMap())
 
 
 def classify(model: Model, source: Any, out: Path | None, options: Options) -> Any:
@@ -60,22 +68,14 @@ def predict(model: Model, source: Any, out: Path | None, options: Options) -> An
             from zoo.species import predict_species
 
             return predict_species(model, source, out, options)
+        case Task.FORECAST:
+            from zoo.forecast import forecast
+
+            return forecast(model, source, out, options)
         case Task.RETRIEVE:
             return classify(model, source, out, options)
         case _:
             raise ConfigError(f"{model.name}: `predict` does not know the task {model.task.value!r} yet")
-
-
-def _each(model: Model, source: Any, out: Path | None, options: Options, task: Any) -> Any:
-    """A map per scene: one file for one scene, a folder of files for a folder."""
-    if not is_collection(source):
-        _check_extension(out, MAPS, "a dense map is a raster")
-        return map_scene(model, source, out, options, task)
-    results = []
-    for file in expand(source):
-        target = None if out is None else out / f"{file.stem}.tif"
-        results.append(map_scene(model, file, target, options, task))
-    return results
 
 
 def _wants_table(source: Any, out: Path | None) -> bool:

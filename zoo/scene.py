@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from zoo import inputs
 from zoo.errors import InputError
@@ -31,6 +32,7 @@ from zoo.tiling import Window
 
 SAMPLE_WINDOWS = 3  # per axis; ours: nine small windows show a wrong scale at no cost
 SAMPLE_SIDE = 128
+SAME_PLACE_PX = 0.01  # ours: two grids are one if no corner is further apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +94,7 @@ class Scene:
             pixels, mask = read[feed.name]
             here = torch.from_numpy(mask).to(device)
             tensors[feed.name] = feed.preprocess(torch.from_numpy(pixels).to(device), here, resize=resize)
-            valid[feed.name] = here
+            valid[feed.name] = _at_size(here, tensors[feed.name])
         return Batch(tensors=tensors, bands=self.bands, valid=valid)
 
 
@@ -113,6 +115,13 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
     _check_shared_grid(feeds)
     return Scene(feeds=feeds, label=where)
+
+
+def _at_size(valid: Tensor, tensor: Tensor) -> Tensor:
+    """(B, h, w): where the resized image had data, at the nearest pixel."""
+    if valid.shape[1:] == tensor.shape[2:]:
+        return valid
+    return functional.interpolate(valid[:, None].float(), tensor.shape[2:], mode="nearest")[:, 0] > 0
 
 
 def check_georeference(scene: Scene) -> None:
@@ -162,6 +171,8 @@ def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: b
         shared_with=shared_with,
         where=where,
     )
+    if options.nodata is None and source.nodata is None and matched.spec.nodata is not None:
+        source = source.declared(nodata=matched.spec.nodata)
     said = inputs.radiometry(
         source.tags,
         [source.scales[channel] for channel in matched.channels],
@@ -206,7 +217,8 @@ def _check_shared_grid(feeds: Sequence[Feed]) -> None:
     for feed in feeds[1:]:
         other = feed.source.grid
         same = (first.height, first.width, first.crs) == (other.height, other.width, other.crs)
-        if not same or not first.transform.almost_equals(other.transform):
+        apart = np.abs(first.corners - other.corners).max() / abs(first.transform.determinant) ** 0.5
+        if not same or apart > SAME_PLACE_PX:
             raise InputError(
                 f"inputs {feeds[0].name} and {feed.name} lie on different grids:"
                 f" {first.height} x {first.width} px in {first.crs}, and {other.height} x {other.width} px in"

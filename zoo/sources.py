@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import InputError
+from zoo.errors import InputError, OutputError
 
 # Rasters and photographs that GDAL and Pillow read everywhere; other files in a folder are not data.
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".png", ".jpg", ".jpeg", ".img", ".nc")
@@ -46,6 +46,22 @@ def label(source: Any) -> str:
     if isinstance(source, Mapping):
         return "+".join(label(item) for item in source.values())
     return str(getattr(source, "name", None) or type(source).__name__)
+
+
+def state_of(source: Any) -> tuple[int, int]:
+    """Size in bytes and time of a file; 0 for what is none (its failure is told when it is opened)."""
+    if not isinstance(source, str | Path) or not Path(source).is_file():
+        return 0, 0
+    stat = Path(source).stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def check_kept(source: Any, out: Path | None) -> None:
+    """Raise `OutputError` if writing `out` would replace what is read."""
+    items = source.values() if isinstance(source, Mapping) else [source]
+    for item in items:
+        if out is not None and isinstance(item, str | Path) and Path(item).resolve() == out.resolve():
+            raise OutputError(f"the output {out} would replace the source; name another file")
 
 
 def _is_pattern(name: str) -> bool:

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from rasterio.crs import CRS
 
-from zoo import stream
 from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.io.streamed_rows import write_rows
 from zoo.io.tables import TableSource
@@ -32,7 +31,7 @@ from zoo.sources import label
 from zoo.species_job import Read, SpeciesJob, run_job
 from zoo.species_maps import MAPS, map_species
 from zoo.tasks.sdm import MANY_SPECIES, species_of
-from zoo.work import Arrays, Work, work_for
+from zoo.work import Arrays, Work, session
 
 TABLES = (".parquet", ".geojson", ".csv")
 CHUNK_NUMBERS = 8_000_000  # ours: 32 MB of probabilities per chunk of a table that is written
@@ -95,7 +94,6 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
         check_extension(out, TABLES, "a row per site")
     _check_places(job, table)
     units = [slice(start, min(start + job.rows, len(table))) for start in range(0, len(table), job.rows)]
-    work = work_for(out, job.plan("sites", table))
 
     def load(unit: Sequence[slice]) -> Read:
         rows = unit[0]
@@ -106,20 +104,13 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
         values, seen = job.probabilities(read)
         return {"probabilities": values}, {"seen": str(int(seen.sum()))}
 
-    try:
+    with session(out, job.plan("sites", table), resume=job.options.resume) as work:
         is_main = run_job(job, units, load, compute, work)
         _doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
         chunks = _Chunks(job=job, table=table, units=units, work=work)
         result = _in_memory(job, chunks) if out is None else out
         if is_main and out is not None:
             write_rows(out, chunks, places=chunks.places, crs=table.crs, tags=job.provenance.tags())
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    stream.wait_for_everyone()
-    if is_main:
-        work.discard()
     return result
 
 

@@ -91,6 +91,5 @@ def run_job(
         compute=compute,
         work=work,
         what=job.what,
-        resume=job.options.resume,
         workers=job.options.workers,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import stream, tiling
+from zoo import tiling
 from zoo.assemble import Assembly, survey
 from zoo.errors import InputError
 from zoo.io.grid import Grid
@@ -18,7 +18,7 @@ from zoo.results import RasterResult, open_sink
 from zoo.species_job import Read, SpeciesJob, run_job
 from zoo.tasks.sdm import SpeciesMap
 from zoo.tiling import Tile, Window
-from zoo.work import Arrays, Work, work_for
+from zoo.work import Arrays, Work, session
 
 MAPS = (".tif", ".tiff")
 LARGEST_WINDOW = 128  # px, ours: 16,384 sites
@@ -32,7 +32,6 @@ def map_species(job: SpeciesJob, out: Path | None) -> RasterResult:
     grid = _grid(job)
     side = job.options.window or _side(job)
     tiles = tiling.lattice(grid.height, grid.width, side, 1)
-    work = work_for(out, job.plan("map") | {"window": str(tiles[0].read)})
 
     def load(unit: Sequence[Tile]) -> Read:
         return job.read(_sites(grid, unit[0].read))
@@ -43,17 +42,13 @@ def map_species(job: SpeciesJob, out: Path | None) -> RasterResult:
         notes = {"cells": str(int(seen.sum())), "channels": str(len(job.chosen))}
         return {"maps": values.T.reshape(shape), "seen": seen.astype(np.uint8).reshape(shape)[:, 0]}, notes
 
-    try:
+    plan = job.plan("map") | {"window": str(tiles[0].read)}
+    with session(out, plan, resume=job.options.resume) as work:
         is_main = run_job(job, tiles, load, compute, work)
         result = _assembled(job, grid, tiles, work, out) if is_main else None
-    except BaseException as err:
-        if out is None or isinstance(err, InputError):
-            work.discard()
-        raise
-    stream.wait_for_everyone()
     if result is None:
-        return RasterResult.open(out) if out else RasterResult.nothing()
-    work.discard()
+        assert out is not None  # `session` keeps results in memory to one process
+        return RasterResult.open(out)
     return result
 
 

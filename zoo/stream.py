@@ -10,8 +10,9 @@ import collections
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from zoo.processes import Alone
 from zoo.progress import progress
 from zoo.work import Arrays, Work
 
@@ -27,40 +28,33 @@ def run(
     compute: Callable[[Loaded], tuple[Arrays, dict[str, str]]],
     work: Work,
     what: str,
-    resume: bool = False,
     workers: int = 2,
     ahead: int = 3,
-    share: bool = True,
 ) -> bool:
-    """Compute all batches of `units`, this process its share, and wait for the others.
+    """Compute the batches of `units` that are not there yet, this process its share, and wait for the others.
 
     Args:
         units: windows, files or rows, in the order of the output.
         batch_size: units per forward pass.
         load: reads one batch; called in threads, several batches ahead.
         compute: turns what was read into arrays to keep, and notes.
-        work: where parts are kept.
+        work: where parts are kept, and who works on them; see `zoo.work.session`.
         what: shown beside the progress bar.
-        resume: keep parts that are already there.
         workers: threads that read.
         ahead: batches that are read ahead of the one being computed.
-        share: whether the batches are dealt to all processes; otherwise this one computes them all, silently, as one
-            unit of a stream that is dealt.
 
     Returns:
         Whether this is the main process, which goes on to put the parts together.
     """
-    state = _state() if share else Alone()
+    crew = work.crew
     batches = [units[start : start + batch_size] for start in range(0, len(units), batch_size)]
-    if state.is_main_process:
-        work.begin(resume=resume)
-    state.wait_for_everyone()
-    mine = [index for index in range(state.process_index, len(batches), state.num_processes) if not work.has(index)]
+    mine = [index for index in range(crew.process_index, len(batches), crew.num_processes) if not work.has(index)]
     waiting: collections.deque[tuple[int, Future[Loaded]]] = collections.deque()
-    bar = progress(len(mine), what) if share else contextlib.nullcontext(lambda _: None)
+    # One file among many that are dealt shows no bar of its own.
+    bar = contextlib.nullcontext(lambda _: None) if isinstance(crew, Alone) else progress(len(mine), what)
     with ThreadPoolExecutor(workers, thread_name_prefix="zoo-read") as pool, bar as advance:
         try:
-            for index in [*mine[:ahead]]:
+            for index in mine[:ahead]:
                 waiting.append((index, pool.submit(load, batches[index])))
             for upcoming in [*mine[ahead:], *[None] * len(waiting)]:
                 index, future = waiting.popleft()
@@ -72,36 +66,9 @@ def run(
         finally:
             for _, future in waiting:
                 future.cancel()
-    state.wait_for_everyone()
-    return bool(state.is_main_process)
+    crew.wait_for_everyone()
+    return bool(crew.is_main_process)
 
 
 def num_batches(units: Sequence[Unit], batch_size: int) -> int:
     return -(-len(units) // batch_size)
-
-
-def wait_for_everyone() -> None:
-    """Return when all processes are here."""
-    _state().wait_for_everyone()
-
-
-def is_main() -> bool:
-    """Whether this is the process that writes."""
-    return bool(_state().is_main_process)
-
-
-def _state() -> Any:
-    from accelerate import PartialState
-
-    return PartialState()
-
-
-class Alone:
-    """What `PartialState` says where there is no other process."""
-
-    process_index = 0
-    num_processes = 1
-    is_main_process = True
-
-    def wait_for_everyone(self) -> None:
-        """Nobody to wait for."""

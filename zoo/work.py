@@ -7,21 +7,24 @@ is right; work that was interrupted goes on from there with `--resume`, and seve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from zoo.errors import ConfigError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError
+from zoo.processes import Alone, processes
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
+PLAN = "plan.json"
 
 
 class Work:
@@ -30,30 +33,43 @@ class Work:
     Args:
         folder: where the parts are kept.
         plan: plain data that decides the parts: model, weights, source, options. Parts of another plan are not reused.
+        crew: the processes that fill it.
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, plan: Mapping[str, Any], crew: Any = None) -> None:
         self.folder = folder
+        self.crew = crew or Alone()
         self._plan = json.dumps(plan, sort_keys=True, indent=1)
 
     def begin(self, *, resume: bool) -> None:
         """Make the folder; with `resume`, keep the parts of the same plan.
 
         Raises:
-            ConfigError: `resume`, and the parts that are there belong to something else.
-            OutputError: the folder cannot be written.
+            ConfigError: `resume`, and the parts that are there belong to something else; or not, and there are parts
+                of this very work.
+            OutputError: the folder cannot be written, or is somebody else's.
         """
-        plan = self.folder / "plan.json"
+        plan = self.folder / PLAN
         try:
-            if self.folder.exists() and not resume:
-                shutil.rmtree(self.folder)
-            if plan.exists() and plan.read_text() != self._plan:
-                raise ConfigError(
-                    f"{self.folder} holds parts of other work (another model, source or option);"
-                    " run without --resume to start afresh"
-                )
+            if self.folder.exists():
+                self._check_owner(plan)
+                same = plan.exists() and plan.read_text() == self._plan
+                if resume and plan.exists() and not same:
+                    raise ConfigError(
+                        f"{self.folder} holds parts of other work (another model, source or option);"
+                        " run without --resume to start afresh"
+                    )
+                if same and not resume and not self.is_empty():
+                    raise ConfigError(
+                        f"{self.folder} holds parts of this very work, from a run that was stopped; go on from them with"
+                        " --resume, or remove that folder to start afresh"
+                    )
+                if not resume:
+                    shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-            plan.write_text(self._plan)
+            temporary = plan.with_suffix(".new")
+            temporary.write_text(self._plan)
+            temporary.replace(plan)
         except OSError as err:
             raise OutputError(
                 f"cannot write beside the output, in {self.folder.parent}: {err.strerror or err};"
@@ -63,6 +79,10 @@ class Work:
     def has(self, batch: int) -> bool:
         return self._part(batch).exists()
 
+    def is_empty(self) -> bool:
+        """Whether no part is finished."""
+        return not any(self.folder.glob("[0-9]*.safetensors"))
+
     def save(self, batch: int, arrays: Arrays, notes: Mapping[str, str] | None = None) -> None:
         """Keep the arrays of one batch."""
         temporary = self.folder / f".{batch:06d}.{os.getpid()}"
@@ -71,16 +91,21 @@ class Work:
                 {name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, dict(notes or {})
             )
             temporary.replace(self._part(batch))
-        except OSError as err:
+        except (OSError, SafetensorError) as err:
             temporary.unlink(missing_ok=True)
             raise OutputError(
-                f"cannot write {self._part(batch)}: {err.strerror or err};"
+                f"cannot write {self._part(batch)}: {getattr(err, 'strerror', None) or err};"
                 " free some space and run the same command with --resume"
             ) from err
 
     def open(self, batch: int) -> Any:
         """The part of one batch, as `safetensors.safe_open` gives it: mapped, read in slices when asked for."""
-        return safe_open(self._part(batch), framework="numpy")
+        try:
+            return safe_open(self._part(batch), framework="numpy")
+        except (OSError, SafetensorError) as err:
+            raise OutputError(
+                f"{self._part(batch)} cannot be read: {err}; remove it and run the same command with --resume"
+            ) from err
 
     def load(self, batch: int) -> tuple[Arrays, dict[str, str]]:
         """Arrays and notes of one batch."""
@@ -93,9 +118,44 @@ class Work:
     def _part(self, batch: int) -> Path:
         return self.folder / f"{batch:06d}.safetensors"
 
+    def _check_owner(self, plan: Path) -> None:
+        if not plan.exists() and any(self.folder.iterdir()):
+            raise OutputError(
+                f"{self.folder} is where zoo keeps unfinished work, and holds something else;"
+                " move it away, or choose another output"
+            )
 
-def work_for(out: Path | None, plan: Mapping[str, Any]) -> Work:
-    """The work folder of an output, or a temporary one for a result that stays in memory."""
-    if out is None:
-        return Work(Path(tempfile.mkdtemp(prefix="zoo-")), plan)
-    return Work(out.with_name(out.name + ".parts"), plan)
+
+@contextlib.contextmanager
+def session(out: Path | None, plan: Mapping[str, Any], *, resume: bool = False, share: bool = True) -> Iterator[Work]:
+    """The work folder of an output, from beginning to end.
+
+    When the block ends the output is there for every process, and the folder is gone. It is also gone after an
+    `InputError`, which would meet the next run as well, and where no part was finished; else it stays for `--resume`.
+
+    Args:
+        out: what is made; `None` = something in memory, with a temporary folder.
+        plan: see `Work`.
+        resume: keep parts that are there.
+        share: whether all processes work on it; otherwise this one does, alone.
+
+    Raises:
+        ConfigError: something in memory is asked of several processes.
+    """
+    crew = processes() if share else Alone()
+    if out is None and crew.num_processes > 1:
+        raise ConfigError("results in memory are for one process; name an output file, or run one process")
+    folder = Path(tempfile.mkdtemp(prefix="zoo-")) if out is None else out.with_name(out.name + ".parts")
+    work = Work(folder, plan, crew)
+    if crew.is_main_process:
+        work.begin(resume=resume)
+    crew.wait_for_everyone()
+    try:
+        yield work
+    except BaseException as err:
+        if crew.is_main_process and (out is None or isinstance(err, InputError) or work.is_empty()):
+            work.discard()
+        raise
+    crew.wait_for_everyone()
+    if crew.is_main_process:
+        work.discard()

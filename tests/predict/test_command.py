@@ -14,13 +14,21 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+LOG = """
+
+def _log(path):
+    import os
+
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\\n")
+"""
 BANDS = ("S2:B02", "S2:B03", "S2:B04")
 
 
 @pytest.fixture
 def scene(tmp_path):
-    pixels = np.random.default_rng(0).integers(1, 60, (3, 90, 131)).astype("uint16")
-    profile = {"driver": "GTiff", "height": 90, "width": 131, "count": 3, "dtype": "uint16", "nodata": 0}
+    pixels = np.random.default_rng(0).integers(1, 60, (3, 92, 132)).astype("uint16")
+    profile = {"driver": "GTiff", "height": 92, "width": 132, "count": 3, "dtype": "uint16", "nodata": 0}
     path = tmp_path / "scene.tif"
     with rasterio.open(
         path, "w", crs="EPSG:32632", transform=from_origin(500_000, 5_200_000, 10, 10), **profile
@@ -84,14 +92,23 @@ def test_errors_say_what_to_type(installed_toy, scene, tmp_path, zoo_command, ar
 
 
 def test_two_processes_write_the_same_bytes_as_one(installed_toy, scene, tmp_path):
+    network, log = tmp_path / "site" / "toy_network" / "network.py", tmp_path / "log"
+    network.write_text(network.read_text().replace("self.calls.append(len(image))", f"_log({str(log)!r})") + LOG)
     command = [sys.executable, "-m", "zoo", "embed", installed_toy, str(scene)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    for name, extra in (("one", []), ("two", ["--processes", "2"])):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, processes in (("one", 1), ("two", 2)):
         for suffix in ("tif", "parquet"):
             out = str(tmp_path / f"{name}.{suffix}")
+            log.write_text("")
             subprocess.run(
-                [*command, out, "--batch-size", "2", *extra], check=True, env=environment, capture_output=True
+                [*command, out, "--batch-size", "2", "--processes", str(processes)],
+                check=True,
+                env=environment,
+                capture_output=True,
             )
+            batches = log.read_text().split()
+            assert len(batches) == 8  # 15 windows, two a batch: each computed once, and by all processes
+            assert len(set(batches)) == processes
     for suffix in ("tif", "parquet"):
         assert digest(tmp_path / f"one.{suffix}") == digest(tmp_path / f"two.{suffix}")
     assert not list(tmp_path.glob("*.parts"))
@@ -119,3 +136,22 @@ def test_ctrl_c_leaves_no_output_and_resume_finishes_it(installed_toy, scene, tm
     whole = tmp_path / "whole.tif"
     subprocess.run([*command[:6], str(whole), "--batch-size", "1"], check=True, capture_output=True)
     assert digest(out) == digest(whole)
+
+
+def test_what_one_of_two_processes_meets_is_said_once(installed_toy, scene, tmp_path):
+    out = tmp_path / "features.tif"
+    command = [sys.executable, "-m", "zoo", "embed", installed_toy, str(scene), str(out), "--bands", "B02,B03"]
+    done = subprocess.run([*command, "--processes", "2"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "--bands names 2 channels" in done.stderr
+    assert not list(tmp_path.glob("features*"))
+
+
+def test_plain_torchrun_without_an_accelerator_shares_too(installed_toy, scene, tmp_path):
+    out, one = tmp_path / "features.tif", tmp_path / "one.tif"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    arguments = ["-m", "zoo", "embed", installed_toy, str(scene)]
+    subprocess.run([*torchrun, *arguments, str(out)], check=True, capture_output=True, timeout=240)
+    subprocess.run([sys.executable, *arguments, str(one)], check=True, capture_output=True, timeout=120)
+    assert digest(out) == digest(one)

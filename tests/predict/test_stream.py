@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from zoo import stream
-from zoo.errors import ConfigError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError
 from zoo.options import Options
-from zoo.work import Work, work_for
+from zoo.work import Work, session
 
 UNITS = list(range(10))
 
@@ -20,9 +20,8 @@ def run(work, *, compute=None, resume=False, batch_size=4):
         done.append(loaded)
         return {"square": np.array(loaded) ** 2}, {"n": str(len(loaded))}
 
-    stream.run(
-        UNITS, batch_size=batch_size, load=list, compute=compute or default, work=work, what="test", resume=resume
-    )
+    work.begin(resume=resume)
+    stream.run(UNITS, batch_size=batch_size, load=list, compute=compute or default, work=work, what="test")
     return done
 
 
@@ -47,7 +46,21 @@ def test_resume_computes_only_what_is_missing(tmp_path):
     assert work.has(0)
     assert not work.has(1)
     assert run(work, resume=True) == [[4, 5, 6, 7], [8, 9]]
-    assert run(work, resume=False) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_parts_of_this_very_work_are_not_thrown_away(tmp_path):
+    run(Work(tmp_path / "parts", {"a": 1}))
+    with pytest.raises(ConfigError, match=r"parts of this very work.*--resume, or remove that folder"):
+        run(Work(tmp_path / "parts", {"a": 1}))
+    assert run(Work(tmp_path / "parts", {"a": 2})) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="holds something else"):
+        run(Work(tmp_path / "parts", {}))
+    assert (tmp_path / "parts" / "thesis.txt").read_text() == "years of work"
 
 
 def test_parts_of_other_work_are_not_reused(tmp_path):
@@ -68,15 +81,57 @@ def test_an_error_while_reading_reaches_the_caller(tmp_path):
             batch_size=4,
             load=load,
             compute=lambda loaded: ({"x": np.array(loaded)}, {}),
-            work=Work(tmp_path / "parts", {}),
+            work=begun(tmp_path / "parts"),
             what="test",
         )
+
+
+def begun(folder):
+    work = Work(folder, {})
+    work.begin(resume=False)
+    return work
+
+
+def test_a_session_keeps_parts_for_resume_and_nothing_else(tmp_path):
+    out = tmp_path / "out.tif"
+
+    def attempt(error, *, finished, resume=False):
+        with session(out, {}, resume=resume) as work:
+            if finished:
+                work.save(0, {"x": np.zeros(1)})
+            raise error
+
+    for error, finished, stays in (
+        (RuntimeError("boom"), False, False),
+        (RuntimeError("boom"), True, True),
+        (InputError("no data"), True, False),
+    ):
+        with pytest.raises(type(error)):
+            attempt(error, finished=finished, resume=True)
+        assert (tmp_path / "out.tif.parts").exists() is stays
+    with session(out, {}) as work:
+        work.save(0, {"x": np.zeros(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_says_so(tmp_path):
+    import resource
+
+    work = begun(tmp_path / "parts")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*free some space.*--resume"):
+            work.save(0, {"x": np.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert work.is_empty()
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match="choose an output in a folder that you may write to"):
-        run(work_for(tmp_path / "file" / "out.tif", {}))
+        run(Work(tmp_path / "file" / "out.tif.parts", {}))
 
 
 def test_options_name_the_nearest():

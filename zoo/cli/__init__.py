@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     try:
-        code = cli.main(args=arguments, prog_name="zoo", standalone_mode=False)
+        code = cli.main(args=list(arguments), prog_name="zoo", standalone_mode=False, obj=list(arguments))
     except click.ClickException as err:
         err.show()
         code = err.exit_code

@@ -87,12 +87,12 @@ def run(
         raise ConfigError(
             f"several processes share their work beside OUT; name one: zoo {verb} {model} {source} out.csv"
         )
-    if out is not None and out.exists() and not force and not out.is_dir() and "RANK" not in os.environ:
+    if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
     if processes > 1 and "RANK" not in os.environ:
         from zoo.launch import launch
 
-        sys.exit(launch(sys.argv[1:], processes))
+        sys.exit(launch(click.get_current_context().find_root().obj, processes))
     import zoo
 
     loaded = zoo.load(model, device=device, offline=offline or None)
@@ -108,6 +108,11 @@ def run(
         if show is not None:
             show(result)
         _report(result, out)
+
+
+def _is_taken(out: Path) -> bool:
+    """Whether there is a file, or a folder that holds something."""
+    return any(out.iterdir()) if out.is_dir() else out.exists()
 
 
 def _sources(source: str, inputs: tuple[str, ...], loaded: Any) -> Any:

@@ -1,0 +1,44 @@
+"""The processes that share a run: one on a laptop, many under torchrun or `accelerate launch`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+from zoo.errors import ConfigError
+
+
+@functools.cache
+def processes() -> Any:
+    """Accelerate's `PartialState`, made once: on the accelerator if there is one, else on the CPU.
+
+    Raises:
+        ConfigError: several processes were started, and each believes to be alone: they would do the work twice.
+    """
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.accelerator.is_available() or _wants_cpu())
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1 and state.num_processes == 1:
+        raise ConfigError(
+            f"{started} processes were started and cannot see each other; use --processes {started},"
+            " or torchrun with ACCELERATE_USE_CPU=true where there is no accelerator"
+        )
+    return state
+
+
+def _wants_cpu() -> bool:
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+
+
+class Alone:
+    """What `PartialState` says where there is no other process: for one file among many that are dealt."""
+
+    process_index = 0
+    num_processes = 1
+    is_main_process = True
+
+    def wait_for_everyone(self) -> None:
+        """Nobody to wait for."""
