@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for group, verbs in VERBS.items():
             with formatter.section(group.capitalize()):
-                formatter.write_dl(list(verbs.items()))
+                formatter.write_dl([*verbs.items()])
         if extra := self._plugin_commands():
             with formatter.section("From plugins"):
                 formatter.write_dl([(name, extra[name].get_short_help_str()) for name in sorted(extra)])
@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     try:
-        code = cli.main(args=list(arguments), prog_name="zoo", standalone_mode=False, obj=list(arguments))
+        # `list` would be the verb of that name: a submodule is an attribute of its package
+        code = cli.main(args=[*arguments], prog_name="zoo", standalone_mode=False, obj=[*arguments])
     except click.ClickException as err:
         err.show()
         code = err.exit_code
