@@ -35,6 +35,9 @@ class Options:
         templates: sentences into which their names are put, at `{}`; `None` = the variant's, or the name alone.
         species: names of those asked for; `None` = all of the model's.
         top: instead of all species, that many of the most probable ones of each site, in a row each.
+        times: of the steps of a series, UTC, where the source does not say (an array).
+        at: last input of the forecasts wanted: a time (`"2019-06-01T12:00"`), or first and last (`"2019-06/2019-07"`);
+            `None` = all for which there are inputs.
         float16: write floating-point results as float16.
         resume: go on with the parts that an interrupted run left.
         workers: threads that read.
@@ -62,6 +65,8 @@ class Options:
     templates: tuple[str, ...] | None = None
     species: tuple[str, ...] | None = None
     top: int | None = None
+    times: tuple[str, ...] | None = None
+    at: str | None = None
     float16: bool = False
     resume: bool = False
     workers: int = 2

@@ -176,7 +176,7 @@ class InputSpec:
         window: side in pixels of the square windows that a scene is cut into (networks with global attention: the
             size of training); `None` lets the prediction choose.
         multiple: sides must be multiples of this many pixels.
-        times: number of time steps, `None` for any.
+        times: number of time steps, `None` for all that there are.
         nodata: value that marks missing pixels where the file does not declare one.
         scale: physical = number * scale + offset, in the convention of the training data.
         offset: see `scale`.
@@ -306,6 +306,31 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quantity:
+    """One variable that a network of the task `forecast` answers.
+
+    Attributes:
+        name: as files call it.
+        unit: as UDUNITS spells it (`"W m-2"`); `"1"` for a probability.
+        long_name: in words.
+        probability: the network gives a logit, and its sigmoid is meant.
+        scale: quantity = number of the network * scale + offset (the target's std and mean).
+        offset: see `scale`.
+        low: least value that can be; lower ones become it.
+        high: largest value that can be.
+    """
+
+    name: str
+    unit: str
+    long_name: str = ""
+    probability: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One network of a model, with or without weights.
 
@@ -321,6 +346,8 @@ class Variant:
         multi_label: whether classes may hold together (sigmoid) or exclude each other (softmax).
         templates: sentences into which a class's name is put where classes are words (`"a satellite photo of {}."`).
         stride: input pixels per output pixel of a dense output.
+        quantities: what a forecast answers, in the network's order.
+        lead_times_h: for when, in hours after the last input; one per step of the answer.
         weights: `None` where the authors published none.
         task: where it is not the model's own.
         capabilities: `None` = the model's own.
@@ -338,6 +365,8 @@ class Variant:
     multi_label: bool = False
     templates: tuple[str, ...] = ()
     stride: int = 1
+    quantities: tuple[Quantity, ...] = ()
+    lead_times_h: tuple[float, ...] = (0.0,)
     weights: Weights | None = None
     scores: tuple[Score, ...] = ()
     task: Task | None = None

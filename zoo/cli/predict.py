@@ -16,6 +16,7 @@ from zoo.cli.names import names_option
 @click.option("--format", type=click.Choice(["tif", "png"]), help="Of the maps in an output folder (tif).")
 @point_options
 @names_option("--species", "Species distributions: those asked for (all).")
+@click.option("--at", help="Forecasts: time of the last input, or FIRST/LAST (all that can be).")
 @click.option("--top", type=int, help="Species distributions: the most probable ones of each site, a row each.")
 def command(**given: Any) -> None:
     r"""The answer of MODEL on SOURCE, written to OUT; the extension decides the format.
@@ -25,5 +26,8 @@ def command(**given: Any) -> None:
     zoo predict coralscapes reefs/ maps/           a map per file, and maps/cover.csv
     zoo predict coralscapes reefs/ cover.csv       percent of each class per image alone
     zoo predict polo flight/ birds.parquet         points (.parquet, .geojson, .csv)
+    zoo predict masksdm sites.csv species.parquet  a row per site (.parquet, .geojson, .csv)
+    zoo predict masksdm rasters/ map.tif --species "Poa alpina"
+    zoo predict hemu stack.nc ssr.zarr             maps in time (.zarr, .nc; .tif for one time)
     """
     run("predict", **given)

@@ -64,7 +64,7 @@ def open_array(
     if hasattr(pixels, "dims") and hasattr(pixels, "coords"):
         pixels = _in_order(pixels)
         scale, offset = float(pixels.attrs.get("scale_factor", 1.0)), float(pixels.attrs.get("add_offset", 0.0))
-        found = {"names": _band_names(pixels), "nodata": _nodata(pixels), **_georeference(pixels)}
+        found = {"names": _band_names(pixels), "nodata": _nodata(pixels), **georeference(pixels)}
         said = {key: found[key] if value is None else value for key, value in said.items()}
         name = str(pixels.name or name)
     elif not hasattr(pixels, "ndim"):
@@ -134,7 +134,7 @@ def _nodata(array: Any) -> Any:
     return None
 
 
-def _georeference(array: Any) -> dict[str, Any]:
+def georeference(array: Any) -> dict[str, Any]:
     """CRS and transform, from the CF grid mapping that rioxarray writes, else from regular coordinates."""
     told = array.coords[key].attrs if (key := array.attrs.get("grid_mapping", "spatial_ref")) in array.coords else {}
     crs = told.get("crs_wkt") or told.get("spatial_ref") or array.attrs.get("crs")
