@@ -9,6 +9,7 @@ from zoo.spec import (
     Decibel,
     Fill,
     InputSpec,
+    Kind,
     ModelSpec,
     Normalise,
     Percentile,
@@ -20,6 +21,7 @@ from zoo.spec import (
 )
 
 NOT_STATED = "not stated by the authors"
+MOST_NAMES = 200  # of classes; more are species
 
 
 def describe(spec: ModelSpec, variant: Variant, *, plugin: str) -> str:
@@ -36,7 +38,17 @@ def _head(spec: ModelSpec, variant: Variant, plugin: str) -> Iterator[str]:
     if variant.demo:
         yield "  note          demo weights: for trying things out, not for science"
     if variant.classes:
-        yield f"  classes       {len(variant.classes)}: {', '.join(variant.classes)}"
+        more = len(variant.classes) - MOST_NAMES
+        rest = f", and {more} more (`zoo info --json` has all)" if more > 0 else ""
+        yield f"  classes       {len(variant.classes)}: {', '.join(variant.classes[:MOST_NAMES])}{rest}"
+    for quantity in variant.quantities:
+        yield f"  answers       {quantity.name} in {quantity.unit}, {_leads(variant)} after the last input"
+    if variant.templates:
+        yield f"  templates     {' | '.join(variant.templates)}"
+
+
+def _leads(variant: Variant) -> str:
+    return ", ".join(f"{hours:g} h" for hours in variant.lead_times_h)
 
 
 def _inputs(variant: Variant) -> Iterator[str]:
@@ -49,14 +61,23 @@ def _inputs(variant: Variant) -> Iterator[str]:
 
 
 def _input(item: InputSpec) -> Iterator[str]:
+    if item.kind is Kind.TEXT:
+        yield f"{item.label or item.name}: words"
+        return
+    noun = "variables" if item.kind in (Kind.TABLE, Kind.SERIES) else "bands"
     units = list(dict.fromkeys(band.unit for band in item.bands))
     size = f"windows of {item.window} px" if item.window else "any size"
     if item.multiple > 1:
         size += f", sides a multiple of {item.multiple}"
-    yield f"{item.label or item.name}: {len(item.bands)} bands in {', '.join(units) or 'no unit'}; {size}"
+    size = "a row per site" if item.kind is Kind.TABLE else size
+    if item.kind is Kind.SERIES:
+        size += f", {item.times or 'any number of'} times"
+    yield f"{item.label or item.name}: {len(item.bands)} {noun} in {', '.join(units) or 'no unit'}; {size}"
     if item.any_subset:
-        yield "    any subset of the bands will do"
-    yield f"    bands       {', '.join(item.band_ids)}"
+        yield f"    any subset of the {noun} will do"
+    if item.optional:
+        yield "    may be left out"
+    yield f"    {noun:<11} {', '.join(item.band_ids)}"
     if item.gsd_m:
         low, high = item.gsd_m
         yield f"    pixel       {low:g} m" + (f" to {high:g} m" if high != low else "")

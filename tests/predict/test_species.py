@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -399,3 +401,19 @@ def test_the_command_names_species_by_list_or_file_and_rasters_by_input(make_plu
     table = pa_csv.read_csv(out)
     best = np.maximum(np.maximum(sigmoid(warm[row, col] / 1000), sigmoid(rain[row, col] / 1000)), 0.5)
     np.testing.assert_allclose(table["probability"], best, atol=1e-6)
+    shared, alone = tmp_path / "shared.parquet", tmp_path / "alone.parquet"
+    frame(300).to_csv(tmp_path / "sites.csv", index=False)
+    for target, extra in ((alone, ()), (shared, ("--processes", "2"))):
+        command = [
+            sys.executable,
+            "-m",
+            "zoo",
+            "predict",
+            "toysdm",
+            tmp_path / "sites.csv",
+            target,
+            "--batch-size",
+            "1",
+        ]
+        subprocess.run([*command, *extra], check=True, capture_output=True)
+    assert digest(shared) == digest(alone)
