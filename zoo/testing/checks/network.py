@@ -18,6 +18,9 @@ OUTPUTS = {
     Task.PRETRAIN: "zoo.tasks.pretrain:EmbedOutput",
     Task.SEGMENT: "zoo.tasks.segment:SegmentOutput",
     Task.DETECT: "zoo.tasks.detect:DetectOutput",
+    Task.SDM: "zoo.tasks.sdm:SdmOutput",
+    Task.FORECAST: "zoo.tasks.forecast:ForecastOutput",
+    Task.RETRIEVE: "zoo.tasks.retrieve:RetrieveOutput",
 }
 # Ours: float32 sums in another order move the last digits, and no more.
 REORDERED = 1e-4
@@ -45,7 +48,7 @@ def check_output(subject: Subject) -> None:
         fail(f"forward returned a {type(output).__name__}", kind.__name__, f"See zoo.tasks.{task.value}.")
     made = flat(output)
     for name, one in made.items():
-        if one.shape[:1] != (2,):
+        if one.ndim and one.shape[:1] != (2,):  # a scalar is of the network: the scale of similarities
             fail(f"{name} has shape {tuple(one.shape)} for two images", "the batch first", "")
     classes = len(subject.variant.classes)
     if classes and "logits" in made and made["logits"].shape[1] != classes:
