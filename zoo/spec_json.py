@@ -37,7 +37,7 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[T], data: Any, *, where: str = "") -> T:
     """The object of type `kind` that `data` describes."""
-    return typing.cast(T, _decode(kind, data, where or kind.__name__))
+    return typing.cast("T", _decode(kind, data, where or kind.__name__))
 
 
 def _decode(kind: Any, data: Any, where: str) -> Any:
@@ -53,7 +53,7 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
         (_, item) = typing.get_args(kind)
         return {str(key): _decode(item, value, f"{where}.{key}") for key, value in data.items()}
     if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(typing.cast(type, kind), data, where)
+        return _decode_dataclass(typing.cast("type", kind), data, where)
     if isinstance(kind, type) and issubclass(kind, Enum):
         try:
             return kind(data)

@@ -20,7 +20,7 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 SHOWN_PX = 640  # ours: more than a column of the page has, on a screen of twice the usual density
 SAMPLE = 20_000  # vectors that colours are fitted on
 WHITE = 2300.0  # ours: Sentinel-2 number (reflectance 0.23) that is shown as white
-DB = ((-20.0, 0.0), (-26.0, -5.0), (-4.0, 14.0))  # ours: VV, VH, VV - VH from black to full colour
+DB = ((-20.0, 0.0), (-26.0, -5.0), (-1.0, 15.0))  # ours: VV, VH, VV - VH from black to full colour
 
 
 def photo_uri(rgb: Numbers, side: int = SHOWN_PX) -> str:

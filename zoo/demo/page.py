@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import platform
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class Neighbours:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A heading, a few words, and what is shown below: pictures, a legend, look-alikes, numbers, commands."""
+    """A heading, a few words (`code` in backticks), and below it pictures, look-alikes, numbers, commands."""
 
     title: str
     words: str
@@ -91,7 +92,8 @@ class Section:
     commands: tuple[str, ...] = ()
 
     def html(self) -> str:
-        parts = [f"<h2>{escape(self.title)}</h2><p>{escape(self.words)}</p>"]
+        words = re.sub("`(.+?)`", r"<code>\1</code>", escape(self.words))
+        parts = [f"<h2>{escape(self.title)}</h2><p>{words}</p>"]
         if self.pictures:
             cards = "".join(one.html() for one in self.pictures)
             parts.append(f'<div class="figures" style="--columns: {self.columns}">{cards}{self._legend()}</div>')

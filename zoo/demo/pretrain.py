@@ -15,6 +15,7 @@ import numpy as np
 from zoo import samples
 from zoo.demo.images import Numbers, map_uri, photo_uri, seen_by_eye, shared_colours
 from zoo.demo.page import Chapter, Neighbour, Neighbours, Picture, Section
+from zoo.options import Blend
 from zoo.samples import COVERS, Scene
 from zoo.spec import InputSpec, Variant
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SEED = 3  # ours: a world whose middle has seven of the covers
 WINDOWS, LARGEST_PX = 10, 1120  # ours: windows along a side of the scene, and its pixels at most
+BLEND: Blend = "cosine"  # ours: without it the windows of a small network show
 QUERIES, SHOWN = 5, (4, 3)  # ours: rows of look-alikes; how many from the same sensor and from each other one
 UNSAID_PIXEL_M = {"aerial": 5.0}  # ours: at the sample's usual 0.5 m the scene would have 160 million pixels
 
@@ -133,7 +135,7 @@ def _look(model: Model, view: str, scene: Scene, cover: Scene, folder: Path) -> 
     """Write the scene, and run on it what `_commands` shows."""
     file = samples.write(scene, folder / f"{view}.tif")
     map_file, table_file = folder / f"{view}-features.tif", folder / f"{view}-chips.parquet"
-    result = model.embed(file, map_file)
+    result = model.embed(file, map_file, blend=BLEND)
     chips = model.embed(file, table_file)
     return Seen(
         view=view,
@@ -193,7 +195,8 @@ def _inputs_and_maps(seen: Sequence[Seen], cover: Scene) -> Section:
     return Section(
         title="The place, and its embeddings",
         words="Embeddings are coloured by the three principal components of all of them together: the same colour means"
-        " a similar vector, whichever sensor it comes from.",
+        " a similar vector, whichever sensor it comes from. Windows overlap and are blended, since what the network sees"
+        " around a patch colours its vector.",
         pictures=tuple(pictures),
         columns=len(seen) + 1,
         legend=tuple((COVERS[number], COLOURS[number]) for number in present),
@@ -262,15 +265,15 @@ def _agreement(seen: Sequence[Seen]) -> Section:
 
 
 def _commands(model: Model, seen: Sequence[Seen]) -> Section:
-    run = [
-        f"zoo embed {model.name} {shlex.quote(one.file.as_posix())} {shlex.quote(target.as_posix())} --force"
-        for one in seen
-        for target in (one.map_file, one.table_file)
-    ]
+    run = []
+    for one in seen:
+        source, map_file, table = (shlex.quote(file.as_posix()) for file in (one.file, one.map_file, one.table_file))
+        run.append(f"zoo embed {model.name} {source} {map_file} --blend {BLEND} --force")
+        run.append(f"zoo embed {model.name} {source} {table} --force")
     return Section(
         title="What was run",
-        words="These lines write the same files again. Give them a scene of your own, and its name instead of"
-        f" {seen[0].file.name}; `zoo info {model.name}` tells which bands it needs.",
+        words=f"These lines write the same files again; `.tif` is a map, `.parquet` a table of chips. For a scene of your"
+        f" own, put its name in the place of `{seen[0].file.name}`; `zoo info {model.name}` tells which bands it needs.",
         commands=tuple(run),
     )
 

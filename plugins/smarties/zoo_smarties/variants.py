@@ -82,8 +82,8 @@ DEMO = Variant(
     stride=DEMO_PATCH,
     weights=Weights(
         file="zoo_smarties:demo.safetensors",
-        sha256=None,
-        size=None,
+        sha256="7248ecc12ac928246d7436808d184d83b378ad96c5a63ea3e29d44df156bfc8f",
+        size=1799848,
         license="Apache-2.0",
     ),
     demo=True,
