@@ -42,7 +42,7 @@ from zoo_smarties.spectrum import BY_BAND
 from zoo_smarties.variants import DEMO, DEMO_PATCH, DEMO_SIZE
 
 from zoo import samples
-from zoo.preprocess import Preprocess
+from zoo.inputs.preprocess import Preprocess
 from zoo.spec import InputSpec
 
 Loss = Callable[[Tensor, Tensor, tuple[str, str]], Tensor]  # of a pair of images and the labels of their inputs

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from zoo_smarties.variants import DEMO
 
 import zoo
-from zoo_smarties.variants import DEMO
 
 SCRIPT = Path(__file__).parents[3] / "tools/train_smarties_demo.py"
 GALLERY, HELD_OUT = 11, 12  # seeds of worlds that served neither training nor the choice of the recipe
