@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.pictures import Components, fit_components
+from zoo.results.pictures import Components, fit_components
 from zoo.samples import Scene
 
 Numbers = np.ndarray[Any, np.dtype[Any]]

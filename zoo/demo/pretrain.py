@@ -21,7 +21,7 @@ from zoo.spec import InputSpec, Variant
 
 if TYPE_CHECKING:
     from zoo.model import Model
-    from zoo.results import ChipTable
+    from zoo.results.maps import ChipTable
 
 SEED = 3  # ours: a world whose middle has seven of the covers
 WINDOWS, LARGEST_PX = 10, 1120  # ours: windows along a side of the scene, and its pixels at most
