@@ -87,6 +87,7 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     columns: int = 3  # of pictures, on a wide screen
     legend: tuple[tuple[str, str], ...] = ()  # of the pictures: (name, "#rrggbb")
+    legend_title: str = ""
     neighbours: Neighbours | None = None
     numbers: tuple[tuple[str, ...], ...] = ()  # first row: the head
     commands: tuple[str, ...] = ()
@@ -107,7 +108,8 @@ class Section:
 
     def _legend(self) -> str:
         items = (f'<li><i style="background:{colour}"></i>{escape(name)}</li>' for name, colour in self.legend)
-        return f'<ul class="legend">{"".join(items)}</ul>' if self.legend else ""
+        title = f"<li><b>{escape(self.legend_title)}</b></li>"
+        return f'<ul class="legend">{title}{"".join(items)}</ul>' if self.legend else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from zoo.spec import InputSpec, Variant
 
 if TYPE_CHECKING:
     from zoo.model import Model
-    from zoo.results.maps import ChipTable
+    from zoo.results.rows import ChipTable
 
 SEED = 3  # ours: a world whose middle has seven of the covers
 WINDOWS, LARGEST_PX = 10, 1120  # ours: windows along a side of the scene, and its pixels at most
@@ -43,6 +43,7 @@ SHOWS = {
     "sentinel1": "radar: VV in red, VH in green, their ratio in blue",
     "aerial": "red, green, blue",
 }
+TRUTH = "What is there"
 # ours: close to what maps print
 COLOURS = ("#3d7fd0", "#62a945", "#1d6b4a", "#bcd96a", "#ecc45c", "#a8957c", "#d0524a", "#62c0b4", "#eef3f8")
 
@@ -175,7 +176,7 @@ def _inputs_and_maps(seen: Sequence[Seen], cover: Scene) -> Section:
     ]
     truth = Picture(
         uri=map_uri(palette[np.minimum(cover.pixels[0], len(COVERS) - 1)]),
-        title="What is there",
+        title=TRUTH,
         caption="reference land cover of the synthetic world, which the model never sees",
         alt=f"Map of the land cover: {_listed([COVERS[number] for number in present])}.",
         exact=True,
@@ -199,6 +200,7 @@ def _inputs_and_maps(seen: Sequence[Seen], cover: Scene) -> Section:
         " around a patch colours its vector.",
         pictures=tuple(pictures),
         columns=len(seen) + 1,
+        legend_title=TRUTH,
         legend=tuple((COVERS[number], COLOURS[number]) for number in present),
     )
 
