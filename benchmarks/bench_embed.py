@@ -22,7 +22,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-BANDS = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12".split()
+BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 
 
 def write_scene(path: Path, side: int) -> None:
@@ -40,7 +40,7 @@ def write_scene(path: Path, side: int) -> None:
             file.write(strip, window=Window(0, row, side, rows))
 
 
-def stand_in():  # noqa: ANN201  (a torch module; torch is imported in the child only)
+def stand_in():
     """A network of 768 output bands that costs next to nothing."""
     from torch import nn
 
@@ -51,7 +51,7 @@ def stand_in():  # noqa: ANN201  (a torch module; torch is imported in the child
             super().__init__()
             self.pool = nn.AvgPool2d(16)
 
-        def forward(self, image):  # noqa: ANN001, ANN202
+        def forward(self, image):
             tokens = self.pool(image).repeat(1, 64, 1, 1)
             return EmbedOutput(pooled=tokens.mean(dim=(2, 3)), tokens=tokens)
 
@@ -70,7 +70,7 @@ def child(scene: str, *, network: str) -> None:
     inside = 0.0
     forward = model.module.forward
 
-    def timed(*args, **kwargs):  # noqa: ANN002, ANN003, ANN202
+    def timed(*args, **kwargs):
         nonlocal inside
         start = time.perf_counter()
         output = forward(*args, **kwargs)
@@ -113,7 +113,9 @@ def main() -> None:
         if arguments.time:
             one = measure(small, "vit-b")
             share = one["whole"] / one["inside"] - 1
-            print(f"ViT-B 2000 x 2000: {one['whole']:.1f} s, {one['inside']:.1f} s inside forward: +{share:.1%} (target 10 %)")
+            print(
+                f"ViT-B 2000 x 2000: {one['whole']:.1f} s, {one['inside']:.1f} s inside forward: +{share:.1%} (target 10 %)"
+            )
 
 
 if __name__ == "__main__":

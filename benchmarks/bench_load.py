@@ -1,4 +1,4 @@
-"""Loading a ViT-L-size file: `zoo.checkpoints.load_into` against `safetensors.torch.load_file`, every tensor touched.
+"""Loading a ViT-L-size file: `zoo.checkpoints.loading.load_into` against `safetensors.torch.load_file`, every tensor touched.
 
 Each measurement is a fresh process, imports done, the two sides in turns, the file in the page cache. Time is wall time
 of loading and summing every tensor; memory is the peak resident size (`VmHWM`) over that before loading, mapped pages
@@ -67,7 +67,7 @@ def measure(side: str, file: Path, depth: int) -> None:
     """One measurement, in a process of its own: prints JSON."""
     from safetensors.torch import load_file
 
-    from zoo.checkpoints import load_into
+    from zoo.checkpoints.loading import load_into
     from zoo.spec import Weights
 
     torch.set_num_threads(1)

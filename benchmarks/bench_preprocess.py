@@ -16,7 +16,7 @@ from collections.abc import Callable
 import timm
 import torch
 
-from zoo.preprocess import Preprocess
+from zoo.inputs.preprocess import Preprocess
 from zoo.spec import Band, InputSpec, Kind, Normalise, Percentile, Resize
 
 BANDS = 12

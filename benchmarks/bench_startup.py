@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROUNDS = 15
-PLUGIN = '''
+PLUGIN = """
 from zoo.hookspecs import hookimpl
 from zoo.spec import Band, InputSpec, Kind, Licences, ModelSpec, Normalise, Paper, Task, Variant
 
@@ -32,7 +32,7 @@ def zoo_register_models():
     licences = Licences(code="MIT", weights=None, data=None)
     return [ModelSpec(name="NAME", task=Task.SEGMENT, summary="generated", paper=Paper(title="t", bibtex="@misc{t}"),
                       repository=None, licences=licences, variants=variants)]
-'''
+"""
 
 
 def main() -> None:

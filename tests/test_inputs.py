@@ -8,7 +8,7 @@ import pytest
 
 from zoo.bands import PRESETS, VOCABULARY, meanings
 from zoo.errors import InputError, ZooWarning
-from zoo.inputs import match
+from zoo.inputs.match import match
 from zoo.spec import Band, InputSpec, Kind, Normalise
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")

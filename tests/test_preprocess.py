@@ -13,9 +13,9 @@ import torch
 from skimage.transform import resize as skimage_resize
 
 from zoo.errors import InputError, SpecError
-from zoo.preprocess import Preprocess, spline_resize
-from zoo.radiometry import LinearMap
-from zoo.resize import resize_matrix
+from zoo.inputs.preprocess import Preprocess, spline_resize
+from zoo.inputs.radiometry import LinearMap
+from zoo.inputs.resize import resize_matrix
 from zoo.spec import Band, Clip, Decibel, Fill, InputSpec, Kernel, Kind, Normalise, Percentile, Resize, Scale
 
 PARITY = Path(os.environ.get("ZOO_PARITY", "../shared/parity")) / "smarties" / "preprocessing"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from zoo.errors import InputError, ZooWarning
-from zoo.preprocess import Preprocess
-from zoo.radiometry import Radiometry, product_level, radiometry
-from zoo.ranges import check_range
+from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.radiometry import Radiometry, product_level, radiometry
+from zoo.inputs.ranges import check_range
 from zoo.spec import Band, Clip, Decibel, InputSpec, Kind, Normalise, Percentile, Scale
 
 OURS = "ours: test"

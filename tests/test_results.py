@@ -15,9 +15,12 @@ from rasterio.crs import CRS
 
 from zoo.errors import InputError, MissingDependency, OutputError
 from zoo.io.cog import class_colours
+from zoo.io.grid import Grid
 from zoo.io.rasters import open_source
-from zoo.pictures import fit_components
-from zoo.results import ChipTable, Grid, Provenance, RasterResult, RowsResult, open_sink
+from zoo.results.maps import RasterResult, open_sink
+from zoo.results.pictures import fit_components
+from zoo.results.provenance import Provenance
+from zoo.results.rows import ChipTable, RowsResult
 from zoo.tiling import Window
 
 UTM = CRS.from_epsg(32632)

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.errors import ZooError
-from zoo.hub import BRANCH, fetch
-from zoo.hub_client import Wanted, declared, resolve
+from zoo.hub.client import Wanted, declared, resolve
+from zoo.hub.fetch import BRANCH, fetch
 from zoo.registry import entries
 from zoo.spec import Weights
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError
     from zoo.hookspecs import hookimpl
     from zoo.model import Model, build, load
+    from zoo.predict.retrieval import search
     from zoo.registry import find, list_models
-    from zoo.retrieval import search
 
 _HOMES = {
     "Model": "zoo.model",
@@ -29,7 +29,7 @@ _HOMES = {
     "hookimpl": "zoo.hookspecs",
     "list_models": "zoo.registry",
     "load": "zoo.model",
-    "search": "zoo.retrieval",
+    "search": "zoo.predict.retrieval",
 }
 __all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load", "search"]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from zoo import registry
-from zoo.checkpoints import LoadReport, load_into
+from zoo.builders import builder_of
+from zoo.checkpoints.folders import save_model
+from zoo.checkpoints.layouts import save_safetensors
+from zoo.checkpoints.loading import LoadReport, load_into
 from zoo.errors import OutputError, WeightsError
-from zoo.folders import save_model
-from zoo.layouts import save_safetensors
-from zoo.model import Model, Origin, _builder
-from zoo.records import sha256_of
+from zoo.hub.records import sha256_of
+from zoo.model import Model, Origin
 from zoo.spec import Layout, Weights
 
 
@@ -41,7 +42,7 @@ def convert_checkpoint(reference: str, file: Path, out: Path, *, layout: str | N
     if chosen == Layout.SAFETENSORS and layout is None:
         chosen = Layout.TORCH  # a file of the user's own, which may be older than the published one
     weights = replace(known, layout=chosen)
-    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights, sha256=sha256)
+    module, report = load_into(builder_of(entry.plugin.distribution, variant), file, weights, sha256=sha256)
     if out.suffix == ".safetensors":
         save_safetensors(module.state_dict(), out)
     else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.resources
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.errors import InputError, PluginError, WeightsError
+from zoo.builders import builder_of
+from zoo.errors import InputError, WeightsError
 from zoo.options import Options
 from zoo.spec import Capability, ModelSpec, Task, Variant, Weights
 
 if TYPE_CHECKING:
-    from zoo.checkpoints import LoadReport
-    from zoo.results import Provenance
+    from zoo.checkpoints.loading import LoadReport
+    from zoo.results.provenance import Provenance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,47 +78,47 @@ class Model:
             InputError: the data do not fit; nothing is written.
         """
         self._require(Capability.EMBED, "embed")
-        from zoo.predict import embed
+        from zoo.predict.verbs import embed
 
         return embed(self, source, _path(out), Options.of(options))
 
     def classify(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """Class scores per chip, for a variant with a head or classes named in words; arguments as in `embed`."""
         self._require(Capability.CLASSIFY, "classify")
-        from zoo.predict import classify
+        from zoo.predict.verbs import classify
 
         return classify(self, source, _path(out), Options.of(options))
 
     def count(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """Number of things found per image and class, for a model that counts; arguments as in `embed`."""
         self._require(Capability.COUNT, "count")
-        from zoo.predict import count
+        from zoo.predict.verbs import count
 
         return count(self, source, _path(out), Options.of(options))
 
     def index(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """An index of images (`.index`, `.parquet`) to be searched by words or images; arguments as in `embed`."""
         self._require(Capability.SEARCH, "index")
-        from zoo.retrieval import index_images
+        from zoo.predict.retrieval import index_images
 
         return index_images(self, source, _path(out), Options.of(options))
 
     def search(self, index: str | Path, query: Any, *, top: int = 10, **options: Any) -> Any:
         """The images of an index that fit words or an image best; see `zoo.search`."""
         self._require(Capability.SEARCH, "search")
-        from zoo.retrieval import search
+        from zoo.predict.retrieval import search
 
         return search(index, query, model=self, top=top, **options)
 
     def predict(self, source: Any, out: str | Path | None = None, **options: Any) -> Any:
         """The answer of the model's task on `source`; arguments as in `embed`."""
-        from zoo.predict import predict
+        from zoo.predict.verbs import predict
 
         return predict(self, source, _path(out), Options.of(options))
 
     def save(self, folder: str | Path) -> Path:
-        """Write weights, description and card to a folder that `zoo.load` reads; see `zoo.folders`."""
-        from zoo.folders import save_model
+        """Write weights, description and card to a folder that `zoo.load` reads; see `zoo.checkpoints.folders`."""
+        from zoo.checkpoints.folders import save_model
 
         return save_model(self, Path(folder))
 
@@ -134,7 +134,7 @@ class Model:
         """The network's output for prepared inputs, without gradients.
 
         Args:
-            tensors: one per input name, float32, as `zoo.preprocess` gives them.
+            tensors: one per input name, float32, as `zoo.inputs.preprocess` gives them.
             bands: ids in channel order, passed as `<name>_bands` where the network's `forward` asks for them.
             valid: (B, H, W) masks ((B, F) of tables, (B, T, C, H, W) of series), passed as `<name>_valid` where the network's `forward` asks for them.
             times: (B, T) days since 1970-01-01 UTC of the steps of series, float64, passed as `<name>_times` likewise.
@@ -152,7 +152,7 @@ class Model:
     def provenance(self, options: Mapping[str, str]) -> Provenance:
         """What a result says of how it was made."""
         from zoo import __version__
-        from zoo.results import Provenance
+        from zoo.results.provenance import Provenance
 
         return Provenance(
             model=self.spec.name,
@@ -193,7 +193,7 @@ def load(
         WeightsError: the weights are missing, altered, or do not fit. There is no fallback to random weights.
     """
     if reference.startswith("hf://"):
-        from zoo.hub import fetch_repo
+        from zoo.hub.fetch import fetch_repo
 
         folder = fetch_repo(reference, offline=offline, update=update)
         return _load_folder(folder, device, origin=reference.partition("@")[0], revision=folder.name)
@@ -209,7 +209,7 @@ def load(
     if weights.repo is None:
         file, origin = _shipped(weights), Origin(name=weights.file, revision=None, sha256=weights.sha256)
     else:
-        from zoo.hub import fetch
+        from zoo.hub.fetch import fetch
 
         fetched = fetch(weights, offline=offline, update=update)
         name = f"hf://{weights.repo}/{weights.file}"
@@ -223,14 +223,14 @@ def build(reference: str, *, seed: int = 0, device: str | torch.device | None = 
     target = _device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _builder(entry.plugin.distribution, variant)()
+        module = builder_of(entry.plugin.distribution, variant)()
     return Model(spec=entry.spec, variant=variant, module=module.eval().to(target), device=target)
 
 
 def _load_folder(
     folder: Path, device: str | torch.device | None, *, origin: str | None = None, revision: str | None = None
 ) -> Model:
-    from zoo.folders import read_folder
+    from zoo.checkpoints.folders import read_folder
 
     saved = read_folder(folder)
     entry, _ = registry.find(saved.model)
@@ -248,10 +248,10 @@ def _with_weights(
     origin: Origin,
     device: str | torch.device | None,
 ) -> Model:
-    from zoo.checkpoints import load_into
+    from zoo.checkpoints.loading import load_into
 
     target = _device(device)
-    module, report = load_into(_builder(entry.plugin.distribution, variant), file, weights, sha256=origin.sha256)
+    module, report = load_into(builder_of(entry.plugin.distribution, variant), file, weights, sha256=origin.sha256)
     return Model(
         spec=entry.spec,
         variant=variant,
@@ -259,27 +259,6 @@ def _with_weights(
         device=target,
         origin=replace(origin, report=report),
     )
-
-
-def _builder(distribution: str, variant: Variant) -> Callable[[], nn.Module]:
-    """The variant's network as a function without arguments; its failures are the plugin's."""
-    path, _, name = variant.builder.partition(":")
-    try:
-        function = getattr(importlib.import_module(path), name)
-    except (Exception, SystemExit) as err:
-        raise PluginError(f"{distribution}: cannot import builder {variant.builder}: {err}") from err
-
-    @functools.wraps(function)
-    def call() -> nn.Module:
-        try:
-            module = function(**variant.config)
-        except (Exception, SystemExit) as err:
-            raise PluginError(f"{distribution}: builder {variant.builder} failed: {err}") from err
-        if not isinstance(module, nn.Module):
-            raise PluginError(f"{distribution}: builder {variant.builder} returned a {type(module).__name__}")
-        return module
-
-    return call
 
 
 def _shipped(weights: Weights) -> Path:

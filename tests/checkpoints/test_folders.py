@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import zoo
+from zoo.checkpoints.folders import check_golden, read_folder, read_golden, save_model
 from zoo.errors import OutputError, SpecError, UnknownModel, WeightsError
-from zoo.folders import check_golden, read_folder, read_golden, save_model
 
 PLUGIN = """
     import torch
@@ -121,7 +121,7 @@ def test_a_failure_leaves_the_old_folder_whole(toy, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.layouts.save_file", full)
+    monkeypatch.setattr("zoo.checkpoints.layouts.save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         save_model(toy, tmp_path / "saved")
     assert {path.name: path.read_bytes() for path in (tmp_path / "saved").iterdir()} == before

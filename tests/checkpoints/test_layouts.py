@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-import zoo.layouts
-from zoo.checkpoints import load_into
+import zoo.checkpoints.layouts
+from zoo.checkpoints.layouts import read_cached, read_layout, save_safetensors
+from zoo.checkpoints.loading import load_into
 from zoo.errors import OutputError, WeightsError, ZooWarning
-from zoo.layouts import read_cached, read_layout, save_safetensors
-from zoo.records import sha256_of, zoo_cache
+from zoo.hub.records import sha256_of, zoo_cache
 from zoo.spec import Layout, Weights
 
 
@@ -113,8 +113,10 @@ def source(tmp_path):
 def reads(monkeypatch):
     """Names of the pickled files that were opened."""
     opened = []
-    ordinary = zoo.layouts.read_pickled
-    monkeypatch.setattr(zoo.layouts, "read_pickled", lambda path: opened.append(path.name) or ordinary(path))
+    ordinary = zoo.checkpoints.layouts.read_pickled
+    monkeypatch.setattr(
+        zoo.checkpoints.layouts, "read_pickled", lambda path: opened.append(path.name) or ordinary(path)
+    )
     return opened
 
 
@@ -126,7 +128,9 @@ def test_a_file_is_converted_once_and_named_by_its_hash(source, reads):
     for _ in range(3):
         assert same(read_cached(source, Layout.TORCH).state)
     assert reads == ["w.pt"]
-    assert [copy.name for copy in copies()] == [f"{sha256_of(source)}-torch-{zoo.layouts.READER}.safetensors"]
+    assert [copy.name for copy in copies()] == [
+        f"{sha256_of(source)}-torch-{zoo.checkpoints.layouts.READER}.safetensors"
+    ]
 
 
 def test_the_same_bytes_elsewhere_use_the_same_copy(source, reads, tmp_path):
@@ -182,7 +186,7 @@ def test_a_full_disk_leaves_nothing_behind(source, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zoo.layouts, "save_file", full)
+    monkeypatch.setattr(zoo.checkpoints.layouts, "save_file", full)
     with pytest.warns(ZooWarning, match="No space left"):
         assert same(read_cached(source, Layout.TORCH).state)
     assert [path for path in (zoo_cache() / "converted").iterdir() if path.is_file()] == []

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from zoo.checkpoints import convert, load_into, read_state_dict
-from zoo.construct import build_on_meta
+from zoo.checkpoints.construct import build_on_meta
+from zoo.checkpoints.loading import convert, load_into, read_state_dict
 from zoo.errors import SpecError, WeightsError
 from zoo.spec import Layout, Weights
 
@@ -259,7 +259,7 @@ def test_a_parameter_drawn_by_the_constructor_does_not_need_ordinary_constructio
 INITIALISERS = """
 import sys, torch
 from torch import nn
-from zoo.construct import build_on_meta
+from zoo.checkpoints.construct import build_on_meta
 
 class Usual(nn.Module):
     def __init__(self):

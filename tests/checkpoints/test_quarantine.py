@@ -22,10 +22,10 @@ from archives import FLOATS, archive, integer, legacy, saved, state_dict, storag
 from safetensors.torch import load_file
 from torch import nn
 
+from zoo.checkpoints.layouts import read_layout
+from zoo.checkpoints.pickles import MAX_INSTRUCTIONS, Global, Record, read_pickle
+from zoo.checkpoints.quarantine import is_module, module_attributes, module_state, read_pickled
 from zoo.errors import WeightsError
-from zoo.layouts import read_layout
-from zoo.pickles import MAX_INSTRUCTIONS, Global, Record, read_pickle
-from zoo.quarantine import is_module, module_attributes, module_state, read_pickled
 from zoo.spec import Layout
 
 SHARED = Path(os.environ.get("ZOO_PARITY", Path(__file__).parents[3] / "shared/parity")).parent

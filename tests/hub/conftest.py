@@ -235,7 +235,7 @@ def hub(caches, monkeypatch):
 def naps(monkeypatch):
     """Seconds that the client would have waited; it does not wait."""
     waited = []
-    monkeypatch.setattr("zoo.transfer.time", SimpleNamespace(sleep=waited.append, time=time.time))
+    monkeypatch.setattr("zoo.hub.transfer.time", SimpleNamespace(sleep=waited.append, time=time.time))
     return waited
 
 

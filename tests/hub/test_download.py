@@ -6,8 +6,8 @@ import os
 import pytest
 
 from zoo.errors import HubError, WeightsError
-from zoo.hub import cache_list, cache_remove, cache_verify, fetch, fetch_file, fetch_repo
-from zoo.records import State, git_sha1_of, hub_cache, sha256_of
+from zoo.hub.fetch import cache_list, cache_remove, cache_verify, fetch, fetch_file, fetch_repo
+from zoo.hub.records import State, git_sha1_of, hub_cache, sha256_of
 from zoo.spec import Weights
 
 LARGE = bytes(range(256)) * 400
@@ -24,7 +24,7 @@ def test_pinned_lfs_file_is_fetched_checked_and_then_found_without_a_connection(
     before = mirror.counter.accepted
     line = f"fetch(Weights(repo={mirror.repo!r}, file='model.safetensors', revision={commit!r})).path"
     again = python(
-        "import sys; from zoo.hub import fetch; from zoo.spec import Weights;"
+        "import sys; from zoo.hub.fetch import fetch; from zoo.spec import Weights;"
         f"print({line}); print([m for m in ('huggingface_hub', 'torch', 'numpy') if m in sys.modules])"
     )
     assert again.splitlines() == [str(fetched.path), "[]"]
@@ -116,7 +116,7 @@ def test_touched_but_unaltered_file_is_hashed_once_and_recorded(mirror, monkeypa
     path = fetch_file(mirror.repo, "model.safetensors", commit).path
     os.utime(path, ns=(1, 1))
     hashed = []
-    monkeypatch.setattr("zoo.records.sha256_of", lambda one: hashed.append(one) or sha256_of(one))
+    monkeypatch.setattr("zoo.hub.records.sha256_of", lambda one: hashed.append(one) or sha256_of(one))
     for _ in range(2):
         assert fetch_file(mirror.repo, "model.safetensors", commit, offline=True).path == path
     assert hashed == [path]

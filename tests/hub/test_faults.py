@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from zoo import transfer
 from zoo.errors import HubError, WeightsError
-from zoo.hub import cache_list, cache_remove, cache_verify, fetch_file
-from zoo.records import State, hub_cache
+from zoo.hub import transfer
+from zoo.hub.fetch import cache_list, cache_remove, cache_verify, fetch_file
+from zoo.hub.records import State, hub_cache
 
 REPO = "lab/tiny"
 LARGE = bytes(range(251)) * 4000  # about 1 MB
-FETCH = f"from zoo.hub import fetch_file; print(fetch_file({REPO!r}, 'model.safetensors').path)"
+FETCH = f"from zoo.hub.fetch import fetch_file; print(fetch_file({REPO!r}, 'model.safetensors').path)"
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_touched_file_in_a_read_only_cache_still_loads(hub, shared):
 
 def test_no_room_is_told_before_a_byte_is_fetched(hub, commit, monkeypatch):
     real = shutil.disk_usage
-    monkeypatch.setattr("zoo.transfer.shutil.disk_usage", lambda path: real(path)._replace(free=1000))
+    monkeypatch.setattr("zoo.hub.transfer.shutil.disk_usage", lambda path: real(path)._replace(free=1000))
     with pytest.raises(WeightsError, match=r"no room for model.safetensors in .*: 1\.0 MB needed, 0\.0 MB free"):
         fetch_file(REPO, "model.safetensors")
     assert hub.ranges() == []
@@ -310,7 +310,7 @@ def test_disk_that_fills_up_leaves_nothing_behind(hub, commit, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("zoo.transfer.os.fsync", full)
+    monkeypatch.setattr("zoo.hub.transfer.os.fsync", full)
     with pytest.raises(WeightsError, match=r"no room for model\.safetensors"):
         fetch_file(REPO, "model.safetensors")
     assert names("*.safetensors") + names("blobs/*") == []

@@ -10,9 +10,9 @@ from zoo.cli import cache as cache_file
 from zoo.cli import pull as pull_file
 from zoo.cli import push as push_file
 from zoo.errors import HubError, WeightsError
-from zoo.hub import fetch_repo
-from zoo.push import push
-from zoo.records import sha256_of
+from zoo.hub.fetch import fetch_repo
+from zoo.hub.push import push
+from zoo.hub.records import sha256_of
 
 CARD = b"---\nlicense: apache-2.0\n---\n# Tiny\n"
 
@@ -179,7 +179,7 @@ def test_pull_of_a_model_fetches_its_companions_and_says_that_it_is_not_pinned(h
 def test_message_names_the_installed_model(caches, monkeypatch):
     from types import SimpleNamespace
 
-    from zoo.hub import fetch
+    from zoo.hub.fetch import fetch
     from zoo.spec import Weights
 
     weights = Weights(repo="lab/tiny", file="model.safetensors")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.hub import fetch
+from zoo.hub.fetch import fetch
 from zoo.registry import entries
 
 RELEASED = [

@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from toy_forecast import FROST, WARMTH, WEATHER, Persistence, forecaster
 
 from zoo.errors import ConfigError, InputError, OutputError, PluginError, ZooWarning
-from zoo.series_result import SeriesResult
+from zoo.results.series import SeriesResult
 from zoo.spec import Band
 from zoo.spec_json import decode, encode
 

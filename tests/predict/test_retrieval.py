@@ -19,9 +19,9 @@ from toy_retriever import COLOURS, IMAGE, TEXT, retriever
 import zoo
 from zoo.errors import ConfigError, InputError, OutputError, PluginError, SpecError, WeightsError
 from zoo.model import Model, Origin
+from zoo.predict.texts import companions, embed_texts
 from zoo.spec import Capability, Weights
 from zoo.spec_json import decode, encode
-from zoo.texts import companions, embed_texts
 
 PALETTE = {
     "red": (250, 10, 10),

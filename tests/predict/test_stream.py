@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo import stream
 from zoo.errors import ConfigError, InputError, OutputError
 from zoo.options import Options
-from zoo.work import Work, session
+from zoo.predict import stream
+from zoo.predict.work import Work, session
 
 UNITS = list(range(10))
 

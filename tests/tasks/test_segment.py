@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 from seeing_toys import THRESHOLD, VARIANTS, model_of, resized
 
 from zoo.errors import InputError, OutputError, SpecError
-from zoo.results import RasterResult
+from zoo.results.maps import RasterResult
 
 HEIGHT, WIDTH = 90, 131
 COLOURS = np.array([(10, 10, 10), (200, 20, 20), (20, 200, 20), (20, 20, 200)], np.uint8)  # dark, red, green, blue

@@ -13,8 +13,8 @@ def command() -> None:
 @command.command("list")
 def show() -> None:
     """Files that zoo fetched, their commit, size and state."""
-    from zoo.hub import cache_list
-    from zoo.records import State, hub_cache
+    from zoo.hub.fetch import cache_list
+    from zoo.hub.records import State, hub_cache
 
     entries = cache_list()
     for entry in entries:
@@ -28,8 +28,8 @@ def show() -> None:
 @command.command("verify")
 def verify() -> None:
     """Hash every file again; the exit code is 1 if one is missing or damaged."""
-    from zoo.hub import cache_verify
-    from zoo.records import State
+    from zoo.hub.fetch import cache_verify
+    from zoo.hub.records import State
 
     bad = [entry for entry in cache_verify() if entry.state is not State.OK]
     for entry in bad:
@@ -43,7 +43,7 @@ def verify() -> None:
 @click.argument("repo", metavar="ORG/NAME[@COMMIT]")
 def remove(*, repo: str) -> None:
     """Remove a repository's files, or those of one commit."""
-    from zoo.hub import cache_remove
+    from zoo.hub.fetch import cache_remove
 
     name, _, commit = repo.removeprefix("hf://").partition("@")
     freed = cache_remove(name, commit or None)

@@ -11,7 +11,7 @@ import click
 from zoo.cli.data_options import data_options, point_options, run
 
 if TYPE_CHECKING:
-    from zoo.detections import CountTable
+    from zoo.results.detections import CountTable
 
 
 @click.command("count")

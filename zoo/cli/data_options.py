@@ -90,7 +90,7 @@ def run(
     if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
     if processes > 1 and "RANK" not in os.environ:
-        from zoo.launch import launch
+        from zoo.predict.launch import launch
 
         sys.exit(launch(click.get_current_context().find_root().obj, processes))
     import zoo

@@ -33,7 +33,7 @@ def _paths(
     model: str, *, update: bool, offline: bool | None, progress: Callable[[str, int, int], None]
 ) -> dict[str, Path]:
     """The files of a model by their names in the repository, fetched and checked."""
-    from zoo.hub import REPO_EXTRAS, REPO_FILES, fetch, fetch_repo
+    from zoo.hub.fetch import REPO_EXTRAS, REPO_FILES, fetch, fetch_repo
 
     if model.startswith("hf://"):
         folder = fetch_repo(model, update=update, offline=offline, progress=progress)

@@ -15,7 +15,7 @@ import click
 @click.option("--message", default="Publish with zoo push", show_default=True, help="Of the commit.")
 def command(*, folder: Path, repo: str, dry_run: bool, private: bool, message: str) -> None:
     """Publish a folder as `model.save` writes it: weights, description, card, golden tensors, nothing else."""
-    from zoo.push import push
+    from zoo.hub.push import push
 
     pushed = push(folder, repo, dry_run=dry_run, private=private, message=message)
     for file in pushed.files:

@@ -40,7 +40,7 @@ def command(
     """
     from zoo.errors import OutputError
     from zoo.io.whole import check_writable
-    from zoo.retrieval import search
+    from zoo.predict.retrieval import search
 
     if out is not None:
         if out.exists() and not force:

@@ -28,7 +28,7 @@ from zoo.tiling import Window
 TIME_DIMS = ("time", "valid_time", "t", "date")
 SUFFIXES = (".nc", ".nc4", ".zarr")
 Times = NDArray[np.datetime64]
-BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.preprocess`
+BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 DELIMITERS = (",", "\t", ";")
-BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.preprocess`
+BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
 # Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
 # first two pairs and the last four ids are Darwin Core's.
 LON_LAT_NAMES = (("decimalLongitude", "decimalLatitude"), ("longitude", "latitude"), ("lon", "lat"))

@@ -1,4 +1,4 @@
-"""What a task must say so that prediction can run it on scenes, and nothing of how: that is `zoo.maps` and `zoo.chips`."""
+"""What a task must say so that prediction can run it on scenes, and nothing of how: that is `zoo.predict.maps` and `zoo.predict.chips`."""
 
 from __future__ import annotations
 

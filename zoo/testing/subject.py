@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo import registry
+from zoo.builders import builder_of
 from zoo.errors import HubError, ZooWarning
-from zoo.model import Model, _builder, build, load
+from zoo.model import Model, build, load
 from zoo.plugins import Plugin
 from zoo.spec import Clip, Decibel, InputSpec, Kind, ModelSpec, Normalise, Percentile, Scale, Step, Variant
 from zoo.testing.filled import filled_tensor
@@ -149,7 +150,7 @@ class Subject:
         self, feed: Sequence[InputSpec], *, batch: int = 2, size: tuple[int, int] | None = None, seed: int = 0
     ) -> dict[str, Tensor]:
         """Prepared inputs of the network, by name."""
-        from zoo.preprocess import Preprocess
+        from zoo.inputs.preprocess import Preprocess
 
         made = {}
         for place, item in enumerate(feed):
@@ -202,7 +203,7 @@ class Subject:
     def answer_for(self, model: Model, feed: Sequence[InputSpec], sources: Mapping[str, Any]) -> Outputs:
         """What the model says of rasters, through the same opening, matching and preprocessing as a user's files."""
         from zoo.options import Options
-        from zoo.scene import open_scene
+        from zoo.predict.scene import open_scene
         from zoo.tiling import Window
 
         with warnings.catch_warnings():
@@ -224,7 +225,7 @@ def subject_of(reference: str) -> Subject:
         spec=entry.spec,
         variant=variant,
         plugin=entry.plugin,
-        factory=_builder(entry.plugin.distribution, variant),
+        factory=builder_of(entry.plugin.distribution, variant),
     )
 
 

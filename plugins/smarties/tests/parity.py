@@ -22,7 +22,7 @@ from zoo_smarties.schedules import multistep, warm_cosine
 from zoo_smarties.spectrum import numbers
 from zoo_smarties.statistics import DATASETS, SENSORS, Statistics
 
-from zoo.preprocess import spline_resize
+from zoo.inputs.preprocess import spline_resize
 from zoo.testing.parity import Case
 
 # ------------------------------------------------------------------------------------------------------------ networks

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from zoo_smarties import SPEC
 from zoo_smarties.network import autoencoder
 
-from zoo.checkpoints import load_into
+from zoo.checkpoints.loading import load_into
 from zoo.errors import WeightsError
 from zoo.testing.filled import filled_like, filled_state_dict
 

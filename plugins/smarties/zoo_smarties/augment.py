@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.preprocess import spline_resize
+from zoo.inputs.preprocess import spline_resize
 
 
 class Turn(NamedTuple):

@@ -1,6 +1,6 @@
 """From a dataset's stored chips to what the network takes: normalise, augment, resize.
 
-The steps are those of the variant's `InputSpec`, interpreted by `zoo.preprocess` as for any user's raster; the rules of
+The steps are those of the variant's `InputSpec`, interpreted by `zoo.inputs.preprocess` as for any user's raster; the rules of
 resizing differ from one evaluation set to the next.
 
 Source: gsumbul/SMARTIES@fc0df04.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from zoo.preprocess import Preprocess, spline_resize
+from zoo.inputs.preprocess import Preprocess, spline_resize
 from zoo.spec import InputSpec, Kind, Resize
 from zoo_smarties.augment import cropped, draw_crops, draw_turn, shorter_side_then_centre, turned
 from zoo_smarties.statistics import SIZE, Statistics

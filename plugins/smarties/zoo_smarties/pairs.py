@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoo.errors import InputError
-from zoo.preprocess import spline_resize
+from zoo.inputs.preprocess import spline_resize
 from zoo_smarties.augment import Crop, Turn, cropped, draw_crops, draw_turn, turned
 from zoo_smarties.bigearthnet import S1_BANDS, read_patch
 from zoo_smarties.chips import Array, normaliser

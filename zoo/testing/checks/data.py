@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.inputs.preprocess import Preprocess
 from zoo.options import Options
-from zoo.preprocess import Preprocess
 from zoo.spec import InputSpec, Kind
 from zoo.testing.checks.network import REORDERED, answer_with_gradients, dense_name
 from zoo.testing.subject import NotApplicable, Outputs, Subject, apart, fail, narrowed
@@ -77,7 +77,7 @@ def check_missing_band(subject: Subject) -> None:
             fewer = rest | {item.name: subject.source(item, raw[1:], ids[1:])}
             _check_fewer(subject, feed, item, fewer)
         if item.any_subset:
-            continue  # then a name that is no band is refused: see zoo.inputs.match
+            continue  # then a name that is no band is refused: see zoo.inputs.match.match
         more = rest | {item.name: subject.source(item, torch.cat([raw[:1], raw]), ["a further band", *ids])}
         if apart(plain, subject.answer_for(subject.model, feed, more)) > REORDERED:
             fail(f"a further band beside those of {item.name!r} changes the answer", "the same", "")
@@ -223,7 +223,7 @@ def _expect_refusal(call: Callable[[], object], word: str, kind: type[Exception]
 
 def _check_window(subject: Subject, step: int) -> None:
     """A window that does not fit is refused with the number that windows are multiples of."""
-    from zoo.maps import map_scene
+    from zoo.predict.maps import map_scene
     from zoo.tasks.pretrain import EmbedMap
 
     model, sources = narrowed(subject.model, subject.rasters), _sources(subject, _rasters(subject))

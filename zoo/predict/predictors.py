@@ -1,0 +1,345 @@
+"""What a model of species distributions is told of places: columns of a table, cells of rasters, patches around points.
+
+A `Feed` gives one input's numbers for any sites. Rasters are read where the sites lie, each on a grid of its own, so
+that climate at 1 km and soil at 250 m go together as they are; the cell that contains a site is taken, never the
+interpolation of several.
+"""
+
+# N sites, F variables, C bands, p side of a patch
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from torch import Tensor
+
+from zoo.errors import InputError, SpecError
+from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.ranges import check_range
+from zoo.inputs.variables import Variables, has_any, match_variables
+from zoo.io.rasters import open_source
+from zoo.io.source import RasterSource
+from zoo.io.tables import TableSource, open_table
+from zoo.io.vectors import Places, reproject
+from zoo.model import Model
+from zoo.options import Options
+from zoo.predict.scene import open_feed, state_of
+from zoo.predict.sources import expand, is_collection, label
+from zoo.spec import Fill, InputSpec, Kind
+from zoo.tiling import Window
+
+Values = NDArray[Any]
+Seen = NDArray[np.bool_]
+BLOCK = 512  # px, ours: sites within a block are read together
+FURTHEST_ROW = 2**40  # what lies outside the projection of a raster lies outside the raster
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sites:
+    """Some rows of a table, or some cells of a map.
+
+    `rows` are their numbers in the table; `places` (N, 1, 2) is where they lie in `crs`.
+    """
+
+    rows: slice
+    places: Places | None
+    crs: CRS | None
+
+
+class Feed(Protocol):
+    """One input of the model, fed from somewhere."""
+
+    @property
+    def spec(self) -> InputSpec: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+
+    def read(self, sites: Sites) -> tuple[Values, Seen]:
+        """Numbers (N, F) and which of them are data (N, F); or (N, C, p, p) and (N, p, p)."""
+
+    def fingerprint(self) -> str:
+        """What tells this source from another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFeed:
+    """Variables from the columns of the table of sites."""
+
+    spec: InputSpec
+    preprocess: Preprocess
+    table: TableSource
+    values: Values  # (rows, F), NaN where there is none
+
+    def read(self, sites: Sites) -> tuple[Values, Seen]:
+        values = self.values[sites.rows]
+        return values, np.isfinite(values)
+
+    def fingerprint(self) -> str:
+        return self.table.fingerprint()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFeed:
+    """Variables from rasters: the cell in which each site lies."""
+
+    spec: InputSpec
+    preprocess: Preprocess
+    bands: tuple[tuple[RasterSource, int] | None, ...]  # raster and channel of each variable
+
+    def read(self, sites: Sites) -> tuple[Values, Seen]:
+        count = _count(sites)
+        values = np.full((count, len(self.bands)), np.nan, np.float32)
+        for source in {id(band[0]): band[0] for band in self.bands if band is not None}.values():
+            mine = [(index, band[1]) for index, band in enumerate(self.bands) if band and band[0] is source]
+            rows, cols = _cells(source, sites)
+            for members, window in _blocks(source, rows, cols, margin=0):
+                for index, channel in mine:
+                    pixels, valid = source.read(window, (channel,))
+                    at = (rows[members] - window.row, cols[members] - window.col)
+                    values[members, index] = np.where(valid[at], pixels[0][at], np.nan)
+        return values, np.isfinite(values)
+
+    def fingerprint(self) -> str:
+        return "; ".join("-" if band is None else f"{state_of(band[0])} {band[1]}" for band in self.bands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchFeed:
+    """Patches of a raster: windows centred on the cell in which each site lies; beyond the edge there are no data."""
+
+    spec: InputSpec
+    preprocess: Preprocess
+    source: RasterSource
+    channels: tuple[int, ...]
+    side: int
+
+    def read(self, sites: Sites) -> tuple[Values, Seen]:
+        count, side = _count(sites), self.side
+        patches = np.zeros((count, len(self.channels), side, side), self.source.dtype)
+        seen = np.zeros((count, side, side), np.bool_)
+        rows, cols = _cells(self.source, sites)
+        for members, window in _blocks(self.source, rows, cols, margin=side):
+            pixels, valid = self.source.read(window, self.channels)
+            for member in members:
+                row, col = rows[member] - side // 2 - window.row, cols[member] - side // 2 - window.col
+                patches[member] = pixels[:, row : row + side, col : col + side]
+                seen[member] = valid[row : row + side, col : col + side]
+        return patches, seen
+
+    def fingerprint(self) -> str:
+        return f"{state_of(self.source)} {self.channels} {self.side}"
+
+
+# --------------------------------------------------------------------------------------------------------- opening
+
+
+def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource | None, dict[str, Feed]]:
+    """The table of sites, if there is one, and a feed for each input of the model that the source has.
+
+    Args:
+        model: says which inputs there are.
+        source: a table, rasters of predictors (a file with a band per variable, or a folder, glob or list of files);
+            or a mapping of input names to one of these, with the table called `"sites"` if no input takes its columns.
+        options: what the sources do not say themselves.
+
+    Raises:
+        InputError: a source cannot be read, or an input that is not optional has none.
+    """
+    from zoo.io.tables import is_table
+
+    choices: dict[str, InputSpec] = {}
+    for spec in model.variant.inputs:
+        choices.setdefault(spec.name, spec)
+    given = dict(source) if isinstance(source, Mapping) else dict.fromkeys(choices, source)
+    if unknown := set(given) - set(choices) - {"sites"}:
+        raise InputError(
+            f"{model.name} has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(choices)}"
+            " (and `sites`, a table of coordinates)"
+        )
+    tables: dict[int, TableSource] = {}
+    for item in given.values():
+        if is_table(item) and id(item) not in tables:
+            tables[id(item)] = open_table(item, crs=options.crs)
+    table = next(iter(tables.values()), None)
+    shares = not isinstance(source, Mapping)
+    feeds: dict[str, Feed] = {}
+    for name, spec in choices.items():
+        item = given.get(name, given.get("sites"))
+        opened = _open_feed(model, spec, tables.get(id(item), item), options, shares=shares)
+        if opened is not None:
+            feeds[name] = opened
+    if len({len(one) for one in tables.values()}) > 1:
+        raise InputError(
+            f"the tables have {' and '.join(str(len(one)) for one in tables.values())} rows; expected as many"
+        )
+    if not feeds:
+        raise InputError(f"{label(source)} has nothing that {model.name} takes; see `zoo info {model.spec.name}`")
+    return table, feeds
+
+
+def _open_feed(model: Model, spec: InputSpec, item: Any, options: Options, *, shares: bool) -> Feed | None:
+    """The feed of one input; `None` where it is optional and not there."""
+    if item is None:
+        if spec.optional:
+            return None
+        raise InputError(f"{model.name} also needs {spec.name}; add --input {spec.name}=SOURCE")
+    if spec.kind is Kind.TABLE:
+        dispensable = spec.optional and shares
+        if isinstance(item, TableSource):
+            return _columns(spec, item, options, dispensable=dispensable)
+        return _cell_feed(spec, item, options, dispensable=dispensable)
+    if spec.kind in (Kind.RASTER, Kind.IMAGE):
+        return None if spec.optional and isinstance(item, TableSource) else _patches(model, spec, item, options)
+    raise SpecError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task sdm takes table and raster")
+
+
+def _columns(spec: InputSpec, table: TableSource, options: Options, *, dispensable: bool) -> ColumnFeed | None:
+    if dispensable and not has_any(spec, table.columns, told=options.bands):
+        return None
+    matched = match_variables(spec, table.columns, told=options.bands, where=table.name)
+    nodata = spec.nodata if options.nodata is None else options.nodata
+    values = np.full((len(table), len(spec.bands)), np.nan, np.float32)
+    for index, place in enumerate(matched.place):
+        if place is not None:
+            values[:, index] = table.numbers(table.columns[place], nodata=nodata)
+    _check_numbers(matched, values, table.name)
+    return ColumnFeed(spec=spec, preprocess=Preprocess(spec), table=table, values=values)
+
+
+def _check_numbers(matched: Variables, values: Values, where: str) -> None:
+    """Warn when the numbers cannot belong to the declared statistics."""
+    percentiles = np.full((3, values.shape[1]), np.nan)
+    for index, place in enumerate(matched.place):
+        known = values[np.isfinite(values[:, index]), index].astype(np.float64)
+        if place is not None and known.size and np.ptp(known) > 0:  # all sites may well share a value
+            percentiles[:, index] = np.percentile(known, [1, 50, 99])
+    if np.isfinite(percentiles).any():
+        check_range(matched.spec, percentiles, where=where)
+
+
+def _cell_feed(spec: InputSpec, item: Any, options: Options, *, dispensable: bool) -> CellFeed | None:
+    files = expand(item) if is_collection(item) else [item]
+    sources = [open_source(file, (spec,), crs=options.crs, nodata=options.nodata) for file in files]
+    for source in sources:
+        if source.crs is None:
+            raise InputError(
+                f"{source.name} has no CRS; expected a georeferenced raster: say --crs EPSG:4326 (the right code)"
+            )
+    bands = [(source, channel) for source in sources for channel in range(source.count)]
+    names = [
+        _name(source, channel, file)
+        for source, file in zip(sources, files, strict=True)
+        for channel in range(source.count)
+    ]
+    if dispensable and not has_any(spec, names, told=options.bands):
+        return None
+    matched = match_variables(spec, names, told=options.bands, where=label(item))
+    return CellFeed(
+        spec=spec,
+        preprocess=Preprocess(spec),
+        bands=tuple(None if place is None else bands[place] for place in matched.place),
+    )
+
+
+def _name(source: RasterSource, channel: int, file: Any) -> str:
+    """What a band says it is, else, for the only band of a file, what the file's name says."""
+    stem = Path(file).stem if isinstance(file, str | Path) else source.name
+    return source.names[channel] or (stem if source.count == 1 else "-")
+
+
+def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed:
+    if isinstance(item, TableSource):
+        raise InputError(
+            f"{model.name} sees patches of a raster around each site; the table {item.name} has none:"
+            f" add --input {spec.name}=RASTER.tif"
+        )
+    if spec.window is None:
+        raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
+    opened = open_feed(model, spec.name, item, options, shares=False)
+    return PatchFeed(
+        spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def _count(sites: Sites) -> int:
+    return int(sites.rows.stop - sites.rows.start)
+
+
+def _cells(source: RasterSource, sites: Sites) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the cell in which each site lies; far outside for a site that has no place."""
+    assert sites.places is not None, "opened without coordinates"
+    xy = sites.places
+    if sites.crs != source.crs:
+        xy = np.full_like(sites.places, np.inf)
+        known = np.isfinite(sites.places).all(axis=(1, 2))
+        xy[known] = reproject(sites.places[known], sites.crs, source.crs) if known.any() else xy[known]
+    inverse: Affine = ~source.transform
+    x, y = xy[:, 0, 0], xy[:, 0, 1]
+    with np.errstate(invalid="ignore"):
+        cols = np.floor(inverse.a * x + inverse.b * y + inverse.c)
+        rows = np.floor(inverse.d * x + inverse.e * y + inverse.f)
+    near = (np.abs(rows) < FURTHEST_ROW) & (np.abs(cols) < FURTHEST_ROW)
+    outside = -FURTHEST_ROW
+    return np.where(near, rows, outside).astype(np.int64), np.where(near, cols, outside).astype(np.int64)
+
+
+def _blocks(
+    source: RasterSource, rows: NDArray[np.int64], cols: NDArray[np.int64], *, margin: int
+) -> Iterator[tuple[NDArray[np.int64], Window]]:
+    """Sites inside the raster, those within a block together, with the window that holds them and `margin` around."""
+    inside = (rows >= 0) & (rows < source.height) & (cols >= 0) & (cols < source.width)
+    keys = np.where(inside, rows // BLOCK * (source.width // BLOCK + 1) + cols // BLOCK, -1)
+    for key in np.unique(keys[inside]).tolist():
+        members = np.nonzero(keys == key)[0]
+        top, left = int(rows[members].min()) - margin, int(cols[members].min()) - margin
+        bottom, right = int(rows[members].max()) + margin + 1, int(cols[members].max()) + margin + 1
+        yield members, Window(top, left, bottom - top, right - left)
+
+
+# ------------------------------------------------------------------------------------------------------- preparing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteBatch:
+    """What the network takes of some sites, and which sites have what it needs (N,)."""
+
+    tensors: dict[str, Tensor]
+    bands: dict[str, tuple[str, ...]]
+    valid: dict[str, Tensor]
+    seen: Seen
+
+
+def prepare(feeds: Mapping[str, Feed], read: Mapping[str, tuple[Values, Seen]], device: torch.device) -> SiteBatch:
+    """Tensors of what the feeds gave.
+
+    A site is seen if it has a value of each input: of one variable where any subset will do or missing ones are
+    filled by a step, else of all.
+    """
+    tensors, valid, seen = {}, {}, np.ones(len(next(iter(read.values()))[0]), np.bool_)
+    for name, feed in feeds.items():
+        values, mask = read[name]
+        is_table = feed.spec.kind is Kind.TABLE
+        here = torch.from_numpy(mask).to(device)
+        pixels = torch.from_numpy(values).to(device)
+        if is_table:
+            tensors[name] = feed.preprocess(pixels[:, :, None, None], here[:, :, None, None])[:, :, 0, 0]
+        else:
+            tensors[name] = feed.preprocess(pixels, here, resize=True)
+        valid[name] = here
+        forgiving = feed.spec.any_subset or any(isinstance(step, Fill) for step in feed.spec.steps)
+        flat = mask.reshape(len(mask), -1)
+        if not feed.spec.optional:
+            seen &= flat.any(axis=1) if forgiving or not is_table else flat.all(axis=1)
+    bands = {name: feed.spec.band_ids for name, feed in feeds.items()}
+    return SiteBatch(tensors=tensors, bands=bands, valid=valid, seen=seen)

@@ -1,0 +1,228 @@
+"""One place as all inputs of a model see it: sources opened, bands matched by name, numbers brought to the declared ones.
+
+A `Scene` is what windows and chips are read from. Reading gives NumPy arrays (in threads); `prepare` turns a batch of
+them into the tensors that the network takes.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.errors import InputError
+from zoo.inputs.match import match
+from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.radiometry import Radiometry, product_level, radiometry
+from zoo.inputs.ranges import check_range
+from zoo.io.grid import Grid
+from zoo.io.rasters import open_source
+from zoo.io.source import Mask, Pixels, RasterSource
+from zoo.model import Model
+from zoo.options import Options
+from zoo.predict.sources import label
+from zoo.spec import InputSpec, Kind
+from zoo.tiling import Window
+
+SAMPLE_WINDOWS = 3  # per axis; ours: nine small windows show a wrong scale at no cost
+SAMPLE_SIDE = 128
+SAME_PLACE_PX = 0.01  # ours: two grids are one if no corner is further apart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """One input of the model, fed from one source."""
+
+    name: str
+    spec: InputSpec
+    source: RasterSource
+    channels: tuple[int, ...]
+    preprocess: Preprocess
+
+    def read(self, window: Window) -> tuple[Pixels, Mask]:
+        """(C, h, w) numbers of the source in the input's order, and (h, w) where they are data."""
+        return self.source.read(window, self.channels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What the network takes, and where its pixels had data."""
+
+    tensors: dict[str, Tensor]
+    bands: dict[str, tuple[str, ...]]
+    valid: dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """All inputs of a model over one grid of pixels."""
+
+    feeds: tuple[Feed, ...]
+    label: str
+
+    @property
+    def grid(self) -> Grid:
+        """Size, CRS and transform that the results take: those of the first input, which all share."""
+        return self.feeds[0].source.grid
+
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        return {feed.name: feed.spec.band_ids for feed in self.feeds}
+
+    def fingerprint(self) -> list[str]:
+        """What tells this scene from another, so that parts of the one are never taken for parts of the other."""
+        return [f"{feed.name} {feed.channels} {feed.source.grid} {state_of(feed.source)}" for feed in self.feeds]
+
+    def read(self, windows: Sequence[Window]) -> dict[str, tuple[Pixels, Mask]]:
+        """Per input, (B, C, h, w) numbers and (B, h, w) where they are data; windows beyond the edge hold no data there."""
+        read = {}
+        for feed in self.feeds:
+            pixels, valid = zip(*(feed.read(window) for window in windows), strict=True)
+            read[feed.name] = (np.stack(pixels), np.stack(valid))
+        return read
+
+    def prepare(self, read: Mapping[str, tuple[Pixels, Mask]], device: torch.device, *, resize: bool) -> Batch:
+        """Tensors on `device` of what `read` gave; `resize` for whole chips, not for windows of a scene."""
+        tensors, valid = {}, {}
+        for feed in self.feeds:
+            pixels, mask = read[feed.name]
+            here = torch.from_numpy(mask).to(device)
+            tensors[feed.name] = feed.preprocess(torch.from_numpy(pixels).to(device), here, resize=resize)
+            valid[feed.name] = _at_size(here, tensors[feed.name])
+        return Batch(tensors=tensors, bands=self.bands, valid=valid)
+
+
+def open_scene(model: Model, source: Any, options: Options) -> Scene:
+    """Open `source` for `model`.
+
+    Args:
+        model: says which inputs go together, and which bands each needs.
+        source: a path, an array, a DataArray; or a mapping of input name to one of these.
+        options: what the files do not say themselves.
+
+    Raises:
+        InputError: a file cannot be read, its bands do not fit, or two sources do not share a grid.
+    """
+    where = label(source)
+    by_name = _by_input(model, source)
+    shares = not isinstance(source, Mapping)
+    feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
+    _check_shared_grid(feeds)
+    return Scene(feeds=feeds, label=where)
+
+
+def _at_size(valid: Tensor, tensor: Tensor) -> Tensor:
+    """(B, h, w): where the resized image had data, at the nearest pixel."""
+    if valid.shape[1:] == tensor.shape[2:]:
+        return valid
+    return functional.interpolate(valid[:, None].float(), tensor.shape[2:], mode="nearest")[:, 0] > 0
+
+
+def check_georeference(scene: Scene) -> None:
+    """Raise unless the scene has a CRS, for inputs that are rasters."""
+    if scene.grid.crs is None and any(feed.spec.kind is Kind.RASTER for feed in scene.feeds):
+        raise InputError(
+            f"{scene.label} has no CRS; expected a georeferenced raster."
+            " If you know it, say --crs EPSG:32632 (with the right code)"
+        )
+
+
+def state_of(source: RasterSource) -> str:
+    """Path, size and time of a file; a checksum of an array; something new for what can be neither."""
+    path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)
+    if path is not None and Path(path).exists():
+        stat = Path(path).stat()
+        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    if isinstance(pixels, np.ndarray):
+        return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
+    return path or str(uuid.uuid4())
+
+
+def _by_input(model: Model, source: Any) -> dict[str, Any]:
+    seen = [item for item in model.variant.inputs if item.kind is not Kind.TEXT]  # words come by `zoo.predict.texts`
+    names = list(dict.fromkeys(item.name for item in seen))
+    required = {item.name for item in seen if not item.optional}
+    if not isinstance(source, Mapping):
+        return dict.fromkeys(names, source)
+    if unknown := set(source) - set(names):
+        raise InputError(f"{model.name} has no input {sorted(unknown)}; its inputs are {', '.join(names)}")
+    if missing := required - set(source):
+        raise InputError(f"{model.name} also needs {', '.join(sorted(missing))}; got {', '.join(source)}")
+    return {name: source[name] for name in names if name in source}
+
+
+def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
+    choices = [spec for spec in model.variant.inputs if spec.name == name]
+    shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
+    source = open_source(item, choices, crs=options.crs, nodata=options.nodata)
+    where = label(item)
+    matched = match(
+        choices,
+        source.names,
+        bands=options.bands,
+        sensor=options.sensor,
+        level=product_level(source.tags),
+        shared_with=shared_with,
+        where=where,
+    )
+    if options.nodata is None and source.nodata is None and matched.spec.nodata is not None:
+        source = source.declared(nodata=matched.spec.nodata)
+    said = radiometry(
+        source.tags,
+        [source.scales[channel] for channel in matched.channels],
+        [source.offsets[channel] for channel in matched.channels],
+        scale=options.scale,
+        offset=options.offset,
+        baseline=options.baseline,
+        where=where,
+    )
+    preprocess = Preprocess(matched.spec, to_declared=said.to_declared(matched.spec, where))
+    feed = Feed(name=name, spec=matched.spec, source=source, channels=matched.channels, preprocess=preprocess)
+    _check_size(feed, where)
+    _check_numbers(feed, said, where)
+    return feed
+
+
+def _check_size(feed: Feed, where: str) -> None:
+    least = feed.spec.multiple
+    if min(feed.source.height, feed.source.width) < least:
+        raise InputError(
+            f"{where} is {feed.source.height} x {feed.source.width} px; expected at least {least} x {least} px,"
+            " the smallest that the network sees; give a larger scene"
+        )
+
+
+def _check_numbers(feed: Feed, said: Radiometry, where: str) -> None:
+    """Warn when a sample of the pixels cannot belong to the declared statistics."""
+    source = feed.source
+    side = min(SAMPLE_SIDE, source.height, source.width)
+    rows = np.unique(np.linspace(0, source.height - side, SAMPLE_WINDOWS).astype(int))
+    cols = np.unique(np.linspace(0, source.width - side, SAMPLE_WINDOWS).astype(int))
+    windows = [Window(int(row), int(col), side, side) for row in rows for col in cols]
+    pixels, valid = zip(*(feed.read(window) for window in windows), strict=True)
+    data = np.concatenate([one[:, mask] for one, mask in zip(pixels, valid, strict=True)], axis=1)
+    if data.shape[1]:
+        percentiles = np.nanpercentile(data.astype(np.float64), [1, 50, 99], axis=1)
+        check_range(feed.spec, percentiles, radiometry=said, where=where)
+
+
+def _check_shared_grid(feeds: Sequence[Feed]) -> None:
+    first = feeds[0].source.grid
+    for feed in feeds[1:]:
+        other = feed.source.grid
+        same = (first.height, first.width, first.crs) == (other.height, other.width, other.crs)
+        apart = np.abs(first.corners - other.corners).max() / abs(first.transform.determinant) ** 0.5
+        if not same or apart > SAME_PLACE_PX:
+            raise InputError(
+                f"inputs {feeds[0].name} and {feed.name} lie on different grids:"
+                f" {first.height} x {first.width} px in {first.crs}, and {other.height} x {other.width} px in"
+                f" {other.crs}; resample one to the other (gdalwarp, rio warp --like) and run again"
+            )

@@ -1,0 +1,124 @@
+"""What a forecast is told: variables of series, matched by name, and the steps that lead to each answer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.bands import normal_form
+from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.inputs.match import match
+from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.variables import match_variables
+from zoo.io.series import SeriesSource, Times, open_series
+from zoo.model import Model
+from zoo.options import Options
+from zoo.spec import InputSpec, Kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesFeed:
+    """One input: which variables of which series."""
+
+    spec: InputSpec
+    source: SeriesSource
+    channels: tuple[int | None, ...]
+    preprocess: Preprocess
+
+    def steps(self, time: np.datetime64) -> slice | None:
+        """The steps up to `time`; `None` where there are not enough."""
+        stop = int(np.searchsorted(self.source.times, time, side="right"))
+        start = 0 if self.spec.times is None else stop - self.spec.times
+        return slice(start, stop) if 0 <= start < stop else None
+
+
+def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesFeed]:
+    """A feed for each input of the model that the source has.
+
+    Raises:
+        InputError: a source cannot be read, lacks a variable, or lies on another grid than the rest.
+    """
+    choices: dict[str, list[InputSpec]] = {}
+    for spec in model.variant.inputs:
+        choices.setdefault(spec.name, []).append(spec)
+    given = (
+        dict(source)
+        if isinstance(source, Mapping) and not hasattr(source, "data_vars")
+        else dict.fromkeys(choices, source)
+    )
+    if unknown := set(given) - set(choices):
+        raise InputError(f"{model.name} has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(choices)}")
+    feeds = {}
+    for name, specs in choices.items():
+        if name not in given and specs[0].optional:
+            continue
+        if name not in given:
+            raise InputError(f"{model.name} also needs {name}; add --input {name}=SOURCE")
+        feeds[name] = _feed(specs, given[name], options)
+    first, *rest = feeds.values()
+    for feed in rest:
+        if feed.source.grid != first.source.grid:
+            raise InputError(
+                f"{feed.source.name} and {first.source.name} lie on different grids; bring one to the other"
+                " (xarray: interp_like) and run again"
+            )
+    return feeds
+
+
+def _feed(specs: Sequence[InputSpec], item: Any, options: Options) -> SeriesFeed:
+    told = options.bands.split(",") if isinstance(options.bands, str) else options.bands
+    source = open_series(item, names=told, times=options.times, crs=options.crs, nodata=options.nodata)
+    spec = specs[0]
+    if any(":" in band for band in spec.band_ids):
+        matched = match(specs, source.names, bands=told, sensor=options.sensor, where=source.name)
+        spec, channels = matched.spec, tuple[int | None, ...](matched.channels)
+    else:
+        channels = match_variables(spec, source.names, told=told, where=source.name).place
+    if spec.kind is not Kind.SERIES:
+        raise InputError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task forecast takes series")
+    for band, channel in zip(spec.bands, channels, strict=True):
+        unit = "" if channel is None else source.layers[channel].unit
+        if unit and band.unit and normal_form(unit) != normal_form(band.unit):
+            warnings.warn(
+                f"{source.name}: {band.id} is in {unit!r} by its file, expected {band.unit!r}; convert it if they differ",
+                ZooWarning,
+                stacklevel=2,
+            )
+    return SeriesFeed(spec=spec, source=source, channels=channels, preprocess=Preprocess(spec))
+
+
+def last_inputs(model: Model, feeds: Mapping[str, SeriesFeed], options: Options) -> Times:
+    """Times of the last input of each answer: all with steps enough before them, or those that `at` means.
+
+    Raises:
+        InputError: there are too few steps.
+        ConfigError: `at` is no time, or none of these.
+    """
+    first = next(iter(feeds.values()))
+    known = first.source.times
+    whole = all(feed.spec.times is None for feed in feeds.values()) and options.at is None
+    times = known[-1:] if whole else known
+    enough = [all(feed.steps(time) is not None for feed in feeds.values()) for time in times]
+    needed = max(feed.spec.times or 1 for feed in feeds.values())
+    found: Times = times[np.array(enough, bool)]
+    if not len(found):
+        raise InputError(f"{first.source.name} has {len(known)} times, {model.name} needs {needed} before it answers")
+    return found if options.at is None else _chosen(found, options.at)
+
+
+def _chosen(times: Times, at: str) -> Times:
+    """Times that a user's `A` or `A/B` means; a date means all of its times."""
+    first, _, last = at.partition("/")
+    try:
+        start, end = np.datetime64(first), np.datetime64(last or first)
+    except ValueError as err:
+        raise ConfigError(f"--at {at!r} is no time; expected 2019-06-01T12:00, or two with / between") from err
+    until = (end + 1).astype("datetime64[s]")
+    chosen: Times = times[(times >= start.astype("datetime64[s]")) & (times < until)]
+    if not len(chosen):
+        raise ConfigError(f"no forecast for --at {at}: they are for {times[0]} to {times[-1]}, {len(times)} in all")
+    return chosen

@@ -1,0 +1,95 @@
+"""What is asked of a model of species distributions, and the probabilities that it answers for any sites."""
+
+# N sites, S species
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from zoo.io.tables import TableSource
+from zoo.model import Model
+from zoo.options import Options
+from zoo.predict import stream
+from zoo.predict.predictors import Feed, PatchFeed, Seen, Sites, Values, prepare
+from zoo.predict.work import Arrays, Work
+from zoo.results.provenance import Provenance
+
+ROWS_PER_WINDOW = 128  # ours: rows that count as one window of a batch; 8 x 128 rows of 61 variables are 250 kB
+
+Read = dict[str, tuple[Values, Seen]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeciesJob:
+    """What is asked of which model."""
+
+    model: Model
+    feeds: Mapping[str, Feed]
+    chosen: tuple[int, ...]
+    options: Options
+    provenance: Provenance
+    what: str
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        return tuple(self.model.variant.classes[index] for index in self.chosen)
+
+    @property
+    def rows(self) -> int:
+        """Sites per forward pass."""
+        sees_patches = any(isinstance(feed, PatchFeed) for feed in self.feeds.values())
+        return self.options.batch_size * (1 if sees_patches else ROWS_PER_WINDOW)
+
+    def plan(self, kind: str, table: TableSource | None = None) -> dict[str, Any]:
+        told = {name: feed.fingerprint() for name, feed in self.feeds.items()}
+        sites = "" if table is None else table.fingerprint()
+        return {"source": told, "sites": sites, "provenance": self.provenance.tags(), "kind": kind}
+
+    def read(self, sites: Sites) -> Read:
+        return {name: feed.read(sites) for name, feed in self.feeds.items()}
+
+    def probabilities(self, read: Read) -> tuple[Values, Seen]:
+        """(N, S) of the species asked for, NaN for sites that lack what the model needs; and which sites those are."""
+        count = len(next(iter(read.values()))[0])
+        values = np.full((count, len(self.chosen)), np.nan, np.float32)
+        seen = np.zeros(count, np.bool_)
+        for start in range(0, count, self.rows):
+            part = {
+                name: (one[start : start + self.rows], mask[start : start + self.rows])
+                for name, (one, mask) in read.items()
+            }
+            batch = prepare(self.feeds, part, self.model.device)
+            seen[start : start + self.rows] = batch.seen
+            if not batch.seen.any():
+                continue
+            output = self.model.forward(
+                batch.tensors, bands=batch.bands, valid=batch.valid, precision=self.options.precision
+            )
+            logits = output.logits[:, list(self.chosen)].float()
+            values[start : start + self.rows] = torch.sigmoid(logits).cpu().numpy()
+        values[~seen] = np.nan
+        return values, seen
+
+
+def run_job(
+    job: SpeciesJob,
+    units: Sequence[Any],
+    load: Callable[[Any], Read],
+    compute: Callable[[Read], tuple[Arrays, dict[str, str]]],
+    work: Work,
+) -> bool:
+    """Compute all units, each a part of its own; whether this is the main process."""
+    return stream.run(
+        units,
+        batch_size=1,
+        load=load,
+        compute=compute,
+        work=work,
+        what=job.what,
+        workers=job.options.workers,
+    )
