@@ -4,6 +4,7 @@ The fixture of ScaleProtoSeg and the case `checkpoint_file_tiny` of POLO are rea
 """
 
 import builtins
+import codecs
 import contextlib
 import json
 import os
@@ -244,6 +245,7 @@ def opcodes_that(mark):
     }
 
 
+codecs.lookup("cp437")  # zipfile reads names with it, and would import it while imports are watched
 NAMES = sorted(opcodes_that(Path("x")))
 
 
