@@ -10,8 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import select
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,11 +22,9 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 
+from zoo.testing.hub_server import sha256
+
 REPO = "lab/tiny"
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def git_sha1(content: bytes) -> str:
@@ -243,19 +239,9 @@ def naps(monkeypatch):
 
 
 @pytest.fixture
-def caches(tmp_path, monkeypatch):
+def caches(zoo_caches):
     """Empty caches, no token, no pooled connection from another test."""
-    import huggingface_hub
-
-    huggingface_hub.close_session()
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent/token")
-    monkeypatch.setattr(huggingface_hub.constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo"))
-    yield tmp_path
-    huggingface_hub.close_session()
+    return zoo_caches
 
 
 @pytest.fixture
@@ -308,101 +294,14 @@ def nobody():
 # ---------------------------------------------------------------------------------------------------------------- olah
 
 
-class Counter(threading.Thread):
-    """Passes bytes on to a server and counts the sockets that it accepts."""
-
-    def __init__(self, target):
-        super().__init__(daemon=True)
-        self.target, self.accepted = target, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def run(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                self.accepted += 1
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client):
-        with client, socket.create_connection(self.target) as server, contextlib.suppress(OSError):
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    piece = source.recv(1 << 16)
-                    if not piece:
-                        return
-                    (server if source is client else client).sendall(piece)
-
-
-class Mirror:
-    """The git folder that `olah` serves as one repository of the Hub."""
-
-    def __init__(self, root, repo=REPO):
-        self.repo, self.folder = repo, root / "models" / repo
-        self.folder.mkdir(parents=True)
-        self._git("init", "-q", "-b", "main")
-
-    def commit(self, small, large):
-        """Commit files as they are, and large ones as LFS pointers; returns the commit."""
-        for name, content in small.items():
-            (self.folder / name).write_bytes(content)
-        for name, content in large.items():
-            pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256(content)}\nsize {len(content)}\n"
-            (self.folder / name).write_text(pointer)
-            self.lfs(content).parent.mkdir(parents=True, exist_ok=True)
-            self.lfs(content).write_bytes(content)
-        self._git("add", "-A")
-        self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "files")
-        return self._git("rev-parse", "HEAD").strip()
-
-    def lfs(self, content):
-        name = sha256(content)
-        return self.folder / ".git" / "lfs" / "objects" / name[:2] / name[2:4] / name
-
-    def _git(self, *arguments):
-        return subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True).stdout
-
-
-@pytest.fixture(scope="session")
-def olah(tmp_path_factory):
-    """`olah` behind a counter; started once, as it takes seconds. Yields (counter, folder of mirrors)."""
-    root = tmp_path_factory.mktemp("olah")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    config = root / "olah.toml"
-    config.write_text(
-        f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{root}/repos"\n'
-        f'mirrors-path = ["{root}/mirrors"]\n[accessibility]\noffline = true\n'
-    )
-    (root / "mirrors").mkdir()
-    with (root / "log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "olah.server", "--config", str(config), "--log-path", str(root / "logs")],
-            cwd=root, stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError):
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                assert server.poll() is None, (root / "log").read_text()
-                assert time.monotonic() < deadline, (root / "log").read_text()
-                time.sleep(0.1)
-            counter = Counter(("127.0.0.1", port))
-            counter.start()
-            yield counter, root / "mirrors"
-            counter.listener.close()
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
-
-
 @pytest.fixture
-def mirror(olah, caches, monkeypatch, request):
+def mirror(zoo_hub, request):
     """A fresh repository on `olah`, to which the client is pointed. Its name is the test's own."""
-    counter, root = olah
-    monkeypatch.setenv("HF_ENDPOINT", counter.url)
-    mirror = Mirror(root, f"lab/{sha256(request.node.nodeid.encode())[:16]}")
-    mirror.counter = counter
-    return mirror
+    repository = zoo_hub.repository(f"lab/{sha256(request.node.nodeid.encode())[:16]}")
+    return SimpleNamespace(
+        repo=repository.repo,
+        folder=repository.folder,
+        commit=repository.commit,
+        lfs=repository.lfs,
+        counter=zoo_hub.counter,
+    )
