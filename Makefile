@@ -4,12 +4,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml)))
 
 .PHONY: demo test lint types tests bench test-online clean
 
 demo: $(VENV)/.installed
 	$(BIN)/zoo demo zoo-demo
+	@echo "== open zoo-demo/index.html in a browser"
 
 test: lint types tests
 
@@ -21,7 +23,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 tests: $(VENV)/.installed
-	$(BIN)/pytest -m "not online" -q --durations=10
+	$(BIN)/pytest -m "not online" -q -n $(WORKERS) --durations=10
 
 bench: $(VENV)/.installed
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
