@@ -9,8 +9,8 @@ is ours. Fences stand at import, at registration, at every hook call, and (in `z
 from __future__ import annotations
 
 import functools
+import logging
 import os
-import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +22,8 @@ import pluggy
 
 from zoo import hookspecs
 from zoo.errors import PluginError
+
+logger = logging.getLogger(__name__)
 
 GROUP = "zoo"
 
@@ -88,7 +90,7 @@ class Plugins:
         if os.environ.get("ZOO_STRICT") == "1":
             raise PluginError(str(failure)) from cause
         self.failures.append(failure)
-        print(f"zoo: {failure}", file=sys.stderr)
+        logger.warning("%s", failure)
 
 
 @functools.cache

@@ -8,25 +8,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib.resources
 from dataclasses import dataclass
 
 from zoo.errors import SpecError, UnknownModel
 from zoo.plugins import Plugin, installed, plugins
 from zoo.spec import ModelSpec, Variant
-
-# Models of this project whose plugins may not be installed: the line to type is worth giving.
-FIRST_PARTY = (
-    "smarties",
-    "coralscapes",
-    "scaleprotoseg",
-    "polo",
-    "hemu",
-    "canadafiresat",
-    "masksdm",
-    "multiscale-sdm",
-    "rs-m-clip",
-    "ecowikirs",
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,13 +76,18 @@ def variant_of(spec: ModelSpec, tag: str) -> Variant:
     )
 
 
+def first_party() -> list[str]:
+    """Models of this project, whose plugins may not be installed: the line to type is worth giving."""
+    return importlib.resources.files("zoo").joinpath("first_party.txt").read_text().split()
+
+
 def _nobody_has(reference: str, name: str) -> str:
-    have = sorted({entry.spec.name for entry in entries()})
+    have, offered = sorted({entry.spec.name for entry in entries()}), first_party()
     lines = [f"no installed plugin has a model {reference!r}"]
-    if near := difflib.get_close_matches(name, sorted({*have, *FIRST_PARTY}), n=3):
+    if near := difflib.get_close_matches(name, sorted({*have, *offered}), n=3):
         lines.append("did you mean " + ", ".join(near) + "?")
     for one in [name, *near]:
-        if one in FIRST_PARTY and one not in have:
+        if one in offered and one not in have:
             lines.append(f"{one} comes with `zoo install zoo-{one}`")
             break
     else:

@@ -37,17 +37,27 @@ def names() -> list[str]:
         ),
     ],
 )
-def test_a_broken_plugin_costs_one_line(make_plugin, capsys, code, stage, message):
+def test_a_broken_plugin_costs_one_line(make_plugin, capsys, caplog, code, stage, message):
     make_plugin("broken", "\n".join("    " + line for line in code.splitlines()))
     make_plugin("good", GOOD)
     assert names() == ["good"]
-    lines = [line for line in capsys.readouterr().err.splitlines() if "broken" in line]
+    lines = [record.getMessage() for record in caplog.records if "broken" in record.getMessage()]
     assert len(lines) == 1
+    assert capsys.readouterr() == ("", "")  # the library prints nothing
     assert message in lines[0]
     assert "zoo plugins --why broken" in lines[0]
     (failure,) = [one for one in plugins().failures if one.name == "broken"]
     assert failure.stage == stage
     assert message.split(":")[-1].strip() in failure.traceback()
+
+
+def test_the_command_line_prints_one_line_of_a_broken_plugin(make_plugin, zoo_command):
+    make_plugin("broken", "    raise RuntimeError('no GPU')")
+    code, _, errors = zoo_command("list")
+    assert code == 0
+    assert [line for line in errors.splitlines() if "broken" in line] == [
+        "zoo: plugin 'broken' (zoo-broken) failed at import: RuntimeError: no GPU; see `zoo plugins --why broken`"
+    ]
 
 
 def test_strict_raises(make_plugin, monkeypatch):
@@ -57,12 +67,12 @@ def test_strict_raises(make_plugin, monkeypatch):
         plugins()
 
 
-def test_allow_list_decides_before_import(make_plugin, monkeypatch, capsys):
+def test_allow_list_decides_before_import(make_plugin, monkeypatch, caplog):
     make_plugin("broken", "    raise RuntimeError('no GPU')")
     make_plugin("good", GOOD)
     monkeypatch.setenv("ZOO_PLUGINS", "good")
     assert names() == ["good"]
-    assert capsys.readouterr().err == ""
+    assert caplog.records == []
 
 
 def test_two_plugins_that_claim_a_model_are_both_named(make_plugin):
@@ -74,11 +84,11 @@ def test_two_plugins_that_claim_a_model_are_both_named(make_plugin):
     assert (entry.plugin.distribution, variant.tag) == ("zoo-other", "large")
 
 
-def test_two_plugins_of_one_name(make_plugin, capsys):
+def test_two_plugins_of_one_name(make_plugin, caplog):
     make_plugin("good", GOOD)
     make_plugin("good", GOOD, distribution="zoo-zgood")
     assert names() == ["good"]
-    assert "zoo-zgood and zoo-good both call their plugin 'good'" in capsys.readouterr().err
+    assert "zoo-zgood and zoo-good both call their plugin 'good'" in caplog.text
 
 
 def test_default_variant_is_the_first_and_a_wrong_one_names_the_near(make_plugin):

@@ -7,6 +7,7 @@ code 1; `zoo --debug VERB ...` shows the traceback.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import warnings
 from typing import Any
@@ -92,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
+    told = _Told(logging.WARNING)
+    logging.getLogger("zoo").addHandler(told)
     try:
         # `list` would be the verb of that name: a submodule is an attribute of its package
         code = cli.main(args=[*arguments], prog_name="zoo", standalone_mode=False, obj=[*arguments])
@@ -109,7 +112,16 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `zoo list | head`
         sys.stderr.close()
         code = 141
+    finally:
+        logging.getLogger("zoo").removeHandler(told)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Told(logging.Handler):
+    """What the library logs, such as a plugin that fails: one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"zoo: {record.getMessage()}", err=True)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
