@@ -217,6 +217,14 @@ def test_one_band_has_a_colour_bar_with_its_unit():
     assert image.get_extent() == [500_000, 509_600, 4_993_600, 5_000_000]
 
 
+@pytest.mark.parametrize("out", [None, "map.tif"])
+def test_numbers_beyond_half_precision_are_refused_in_memory_as_in_a_file(tmp_path, out):
+    pixels = np.full((2, GRID.height, GRID.width), 70_000, np.float32)
+    with pytest.raises(OutputError, match="float16 reaches 65504, and the numbers 70000; write float32"):
+        sunk(out and tmp_path / out, pixels, layout(), "float16")
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_unknown_band_lists_those_that_there_are():
     with pytest.raises(InputError, match="no band 'c'; its 2 bands are a, b"):
         sunk(None, vectors(2), layout()).plot(band="c")

@@ -91,7 +91,7 @@ def test_half_precision_halves_the_file_and_is_read_as_float32(tmp_path):
 
 def test_numbers_beyond_half_precision_are_refused(tmp_path):
     file = raster_file(bands=1, dtype="float16")
-    with pytest.raises(OutputError, match="float16 reaches 65504, and the map has 70000; write float32"):
+    with pytest.raises(OutputError, match="float16 reaches 65504, and the numbers 70000; write float32"):
         write(tmp_path / "map.tif", file, np.full((1, 100, 70), 7e4, np.float32))
 
 

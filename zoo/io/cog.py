@@ -96,8 +96,8 @@ class RasterWriter:
     """Takes the pixels of a `RasterFile`; `write_raster` gives one."""
 
     def __init__(self, dataset: Any, file: RasterFile, path: Path) -> None:
-        self._dataset, self._path = dataset, path
-        self.file = file
+        self._dataset = dataset
+        self.path, self.file = path, file
 
     def blocks(self) -> Iterator[Window]:
         """Windows that cover the grid, row by row, each of at most 32 MB (or 16 rows and columns)."""
@@ -109,20 +109,23 @@ class RasterWriter:
         assert pixels.shape == expected, f"a block has shape {pixels.shape}, expected {expected}"
         rows, cols = window.slices
         place = ((rows.start, rows.stop), (cols.start, cols.stop))
-        if self.file.dtype == "float16":
-            pixels = self._halved(pixels)
-        with _explained(self._path):
-            self._dataset.write(np.asarray(pixels, dtype=self.file.stored), window=place)
+        with _explained(self.path):
+            stored = fitted(pixels, self.file.dtype, str(self.path)).astype(self.file.stored, copy=False)
+            self._dataset.write(stored, window=place)
 
-    def _halved(self, pixels: Pixels) -> Pixels:
-        """Rounded to half precision."""
-        with np.errstate(over="ignore"):
-            halved: Pixels = np.asarray(pixels).astype(np.float16)
-        if (np.isinf(halved) & np.isfinite(pixels)).any():
-            raise OutputError(
-                f"{self._path}: float16 reaches 65504, and the map has {np.nanmax(np.abs(pixels)):g}; write float32"
-            )
-        return halved
+
+def fitted(pixels: Pixels, dtype: str, what: str) -> Pixels:
+    """Pixels rounded to `dtype`.
+
+    Raises:
+        OutputError: half precision does not reach that far.
+    """
+    with np.errstate(over="ignore"):
+        rounded: Pixels = np.asarray(pixels).astype(dtype, copy=False)
+    if dtype == "float16" and (np.isinf(rounded) & np.isfinite(pixels)).any():
+        largest = np.abs(pixels[np.isfinite(pixels)]).max()
+        raise OutputError(f"{what}: float16 reaches 65504, and the numbers {largest:g}; write float32")
+    return rounded
 
 
 @contextlib.contextmanager

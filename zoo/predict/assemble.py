@@ -18,7 +18,8 @@ import torch
 from zoo import tiling
 from zoo.options import Blend
 from zoo.predict.work import Work
-from zoo.tasks.base import MapLayout, MapTask, Numbers
+from zoo.results.maps import MapBands
+from zoo.tasks.base import MapTask, Numbers
 from zoo.tiling import Tile, Window
 
 OPEN_PARTS = 32  # ours: parts that stay mapped while blocks are put together
@@ -51,7 +52,7 @@ class Assembly:
     tiles: Sequence[Tile]
     batch_size: int
     blend: Blend
-    layout: MapLayout
+    bands: MapBands
     task: MapTask
     finished: bool
     channels: int
@@ -65,7 +66,7 @@ class Assembly:
 
     def block(self, block: Window) -> Numbers:
         """(bands, h, w) of the result in `block`."""
-        result = np.full((len(self.layout.names), block.height, block.width), self.layout.nodata, self.layout.dtype)
+        result = np.full((len(self.bands.names), block.height, block.width), self.bands.nodata, self.bands.dtype)
         if self.finished:
             self._join(block, result, np.zeros(result.shape[1:], np.bool_))
             return result

@@ -186,14 +186,14 @@ def _assembled(job: _Job, work: Work, out: Path | None) -> SeriesResult | Raster
     channels, cells = survey(work, job.batches * len(job.times))
     if not cells:
         raise InputError("the series holds no data: all its numbers are missing; check the file, or say --nodata")
-    layout = job.task.layout(job.model.variant, channels)
+    bands = job.task.bands(job.model.variant, channels)
     maps = [
         Assembly(
             work=_Parts(work, time * job.batches),
             tiles=job.tiles,
             batch_size=job.options.batch_size,
             blend=job.options.blend,
-            layout=layout,
+            bands=bands,
             task=job.task,
             finished=False,
             channels=channels,
@@ -202,7 +202,7 @@ def _assembled(job: _Job, work: Work, out: Path | None) -> SeriesResult | Raster
     ]
     if out is not None and out.suffix.lower() in (".tif", ".tiff"):
         tagged = job.provenance
-        with open_sink(out, job.grid, layout, dtype=layout.dtype, provenance=tagged) as raster:
+        with open_sink(out, job.grid, bands, dtype=bands.dtype, provenance=tagged) as raster:
             for block in raster.blocks():
                 raster.write(block, maps[0].block(block))
         return raster.result()

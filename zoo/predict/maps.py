@@ -202,21 +202,21 @@ def _assembled(job: _Job, work: Work) -> RasterResult:
             f"{scene.label} holds no data: all its pixels are nodata (or NaN, or masked);"
             " check the file, or say which value marks missing pixels with --nodata"
         )
-    layout = job.task.layout(job.model.variant, channels)
+    bands = job.task.bands(job.model.variant, channels)
     parts = assemble.Assembly(
         work=work,
         tiles=job.tiles,
         batch_size=options.batch_size,
         blend=job.blend,
-        layout=layout,
+        bands=bands,
         task=job.task,
         finished=job.finishes_early,
         channels=channels,
         fit=job.fit,
     )
     grid = scene.original if isinstance(scene, FittedScene) else scene.grid.coarser(job.model.variant.stride)
-    dtype = "float16" if options.float16 and layout.dtype == "float32" else layout.dtype
-    with open_sink(job.out, grid, layout, dtype=dtype, provenance=job.provenance) as sink:
+    dtype = "float16" if options.float16 and bands.dtype == "float32" else bands.dtype
+    with open_sink(job.out, grid, bands, dtype=dtype, provenance=job.provenance) as sink:
         for block in sink.blocks():
             sink.write(block, parts.block(block))
     return sink.result()

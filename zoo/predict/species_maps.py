@@ -59,12 +59,12 @@ def _assembled(job: SpeciesJob, grid: Grid, tiles: tuple[Tile, ...], work: Work,
             f"{job.what}: not one cell has all that the model needs; check the rasters' extents and nodata values"
         )
     task = SpeciesMap(job.chosen)
-    layout = task.layout(job.model.variant, channels)
+    bands = task.bands(job.model.variant, channels)
     parts = Assembly(  # each cell is a site of its own: nothing is averaged
-        work=work, tiles=tiles, batch_size=1, blend="none", layout=layout, task=task, finished=True, channels=channels
+        work=work, tiles=tiles, batch_size=1, blend="none", bands=bands, task=task, finished=True, channels=channels
     )
-    dtype = "float16" if job.options.float16 else layout.dtype
-    with open_sink(out, grid, layout, dtype=dtype, provenance=job.provenance) as sink:
+    dtype = "float16" if job.options.float16 else bands.dtype
+    with open_sink(out, grid, bands, dtype=dtype, provenance=job.provenance) as sink:
         for block in sink.blocks():
             sink.write(block, parts.block(block))
     return sink.result()

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from zoo.errors import MissingDependency, OutputError
-from zoo.io.cog import CLASS_TAG, Colours, RasterFile, RasterWriter, blocks, legend_of, write_raster
+from zoo.io.cog import CLASS_TAG, Colours, RasterFile, RasterWriter, blocks, fitted, legend_of, write_raster
 from zoo.io.grid import Grid
 from zoo.io.label_png import write_label_png
 from zoo.io.rasters import open_raster
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 EXTENSIONS = (".tif", ".tiff", ".png")
 
 
-class Layout(Protocol):
-    """What the bands of a map are; `zoo.tasks.base.MapLayout` is one."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapBands:
+    """Bands of a map: names, dtype, value where there are no data, unit, and names of classes if it holds any.
 
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    @property
-    def nodata(self) -> float: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def colours(self) -> Colours: ...
+    `colours` are those of the classes (red, green, blue; 0-255), empty for zoo's own.
+    """
+
+    names: tuple[str, ...]
+    dtype: str
+    nodata: float
+    unit: str
+    classes: tuple[str, ...] = ()
+    colours: Colours = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,15 +195,15 @@ class RasterResult:
         self.plot().savefig(path, format="png", bbox_inches="tight", metadata={"Software": None, **tags})
 
 
-def _file(grid: Grid, layout: Layout | RasterResult, dtype: str, provenance: Provenance | None) -> RasterFile:
+def _file(grid: Grid, bands: MapBands | RasterResult, dtype: str, provenance: Provenance | None) -> RasterFile:
     return RasterFile(
         grid=grid,
-        names=layout.names,
+        names=bands.names,
         dtype=dtype,
-        nodata=layout.nodata,
-        unit=layout.unit,
-        classes=layout.classes,
-        colours=layout.colours,
+        nodata=bands.nodata,
+        unit=bands.unit,
+        classes=bands.classes,
+        colours=bands.colours,
         tags=provenance.tags() if provenance else {},
     )
 
@@ -213,7 +213,6 @@ class MapSink:
 
     def __init__(self, file: RasterFile, target: RasterWriter | Pixels) -> None:
         self._file, self._target = file, target
-        self._result: RasterResult | None = None
 
     def blocks(self) -> Iterator[Window]:
         """Windows in which the map is best handed over: row by row, each of at most 32 MB."""
@@ -223,43 +222,44 @@ class MapSink:
         """Take the bands (bands, h, w) of a window."""
         if isinstance(self._target, RasterWriter):
             self._target.write(window, pixels)
-        else:
-            rows, cols = window.slices
-            self._target[:, rows, cols] = pixels
+            return
+        rows, cols = window.slices
+        self._target[:, rows, cols] = fitted(pixels, self._file.dtype, "the map")
 
     def result(self) -> RasterResult:
-        """The map, once the `with` block has ended."""
-        assert self._result is not None, "the map is whole only after the block of open_sink"
-        return self._result
+        """The map, once the `with` block has ended.
+
+        Raises:
+            InputError: it has not, and the file is not there yet.
+        """
+        if isinstance(self._target, RasterWriter):
+            return RasterResult.open(self._target.path)
+        file = self._file
+        return RasterResult(
+            data=self._target,
+            grid=file.grid,
+            names=file.names,
+            dtype=file.dtype,
+            nodata=file.nodata,
+            unit=file.unit,
+            classes=file.classes,
+            colours=file.colours,
+            provenance=Provenance.from_tags(file.tags),
+        )
 
 
 @contextlib.contextmanager
 def open_sink(
-    out: Path | None, grid: Grid, layout: Layout, *, dtype: str, provenance: Provenance | None
+    out: Path | None, grid: Grid, bands: MapBands, *, dtype: str, provenance: Provenance | None
 ) -> Iterator[MapSink]:
-    """A sink for a map; at the end of the block `sink.result()` is the map, in `out` or in memory.
+    """A sink for a map; after the block `sink.result()` is the map, in `out` or in memory.
 
     Raises:
         OutputError: `out` is no `.tif`, or cannot be written; nothing is left behind.
     """
-    file = _file(grid, layout, dtype, provenance)
-    if out is not None:
-        with write_raster(out, file) as writer:
-            sink = MapSink(file, writer)
-            yield sink
-        sink._result = RasterResult.open(out)  # noqa: SLF001  (one module, one idea)
+    file = _file(grid, bands, dtype, provenance)
+    if out is None:
+        yield MapSink(file, np.full((len(file.names), grid.height, grid.width), file.nodata or 0, dtype=dtype))
         return
-    pixels = np.full((len(file.names), grid.height, grid.width), file.nodata or 0, dtype=dtype)
-    sink = MapSink(file, pixels)
-    yield sink
-    sink._result = RasterResult(  # noqa: SLF001
-        data=pixels,
-        grid=grid,
-        names=file.names,
-        dtype=dtype,
-        nodata=file.nodata,
-        unit=file.unit,
-        classes=file.classes,
-        colours=file.colours,
-        provenance=provenance,
-    )
+    with write_raster(out, file) as writer:
+        yield MapSink(file, writer)

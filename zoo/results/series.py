@@ -137,9 +137,8 @@ def _dataset(path: Path) -> Iterator[Any]:
 class SeriesSink:
     """Takes forecasts block by block, into a file or into memory; `open_series_sink` gives one."""
 
-    def __init__(self, file: SeriesFile, target: SeriesWriter | NDArray[np.float32]) -> None:
-        self._file, self._target = file, target
-        self._result: SeriesResult | None = None
+    def __init__(self, file: SeriesFile, target: SeriesWriter | NDArray[np.float32], out: Path | None = None) -> None:
+        self._file, self._target, self._out = file, target, out
 
     def blocks(self) -> Iterator[Window]:
         """Windows that cover a map, row by row."""
@@ -159,8 +158,17 @@ class SeriesSink:
 
     def result(self) -> SeriesResult:
         """The forecasts, once the `with` block has ended."""
-        assert self._result is not None, "the series is whole only after the block of open_series_sink"
-        return self._result
+        if isinstance(self._target, SeriesWriter):
+            return SeriesResult.open(str(self._out))
+        file = self._file
+        return SeriesResult(
+            data=self._target,
+            grid=file.grid,
+            times=file.times,
+            lead_times_h=file.lead_times_h,
+            quantities=file.quantities,
+            provenance=Provenance.from_tags(file.tags),
+        )
 
 
 @contextlib.contextmanager
@@ -179,21 +187,9 @@ def open_series_sink(
         OutputError: `out` is no `.zarr` or `.nc`, or cannot be written; nothing is left behind.
     """
     file = SeriesFile(grid=grid, times=times, lead_times_h=lead_times_h, quantities=quantities, tags=provenance.tags())
-    if out is not None:
-        with write_series(out, file) as writer:
-            sink = SeriesSink(file, writer)
-            yield sink
-        sink._result = SeriesResult.open(out)  # noqa: SLF001  (one module, one idea)
+    if out is None:
+        count, leads, height, width = file.shape
+        yield SeriesSink(file, np.full((count, leads, len(quantities), height, width), np.nan, np.float32))
         return
-    count, leads, height, width = file.shape
-    values = np.full((count, leads, len(quantities), height, width), np.nan, np.float32)
-    sink = SeriesSink(file, values)
-    yield sink
-    sink._result = SeriesResult(  # noqa: SLF001
-        data=values,
-        grid=grid,
-        times=times,
-        lead_times_h=lead_times_h,
-        quantities=quantities,
-        provenance=provenance,
-    )
+    with write_series(out, file) as writer:
+        yield SeriesSink(file, writer, out)

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import Tensor
 
+from zoo.results.maps import MapBands
 from zoo.spec import Variant
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MapLayout:
-    """Bands of a dense result: names, dtype, value where there are no data, unit, and names of classes if it holds any.
-
-    `colours` are those of the classes (red, green, blue; 0-255), empty for zoo's own.
-    """
-
-    names: tuple[str, ...]
-    dtype: str
-    nodata: float
-    unit: str
-    classes: tuple[str, ...] = ()
-    colours: tuple[tuple[int, int, int], ...] = ()
 
 
 class MapTask(Protocol):
@@ -40,8 +25,8 @@ class MapTask(Protocol):
     def maps(self, output: Any) -> Tensor:
         """(B, K, h, w) of what may be averaged where windows overlap: scores or vectors, never class ids."""
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:
+    def bands(self, variant: Variant, channels: int) -> MapBands:
         """Bands of the result for `channels` maps."""
 
     def finish(self, maps: Tensor) -> Tensor:
-        """(..., K, h, w) maps, blended or not, to the (..., bands, h, w) of the layout, on their device."""
+        """(..., K, h, w) maps, blended or not, to the (..., bands, h, w) of `bands`, on their device."""

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import PluginError
+from zoo.results.maps import MapBands
 from zoo.spec import Quantity, Variant
-from zoo.tasks.base import MapLayout, MapTask
+from zoo.tasks.base import MapTask
 
 
 class ForecastOutput(NamedTuple):
@@ -49,7 +50,7 @@ class ForecastMap(MapTask):
             [physical(one, values[:, :, index]) for index, one in enumerate(self.variant.quantities)], dim=2
         ).flatten(1, 2)
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:  # noqa: ARG002  (the protocol's)
+    def bands(self, variant: Variant, channels: int) -> MapBands:  # noqa: ARG002  (the protocol's)
         names = tuple(
             quantity.name if len(variant.lead_times_h) == 1 else f"{quantity.name}_{hours:g}h"
             for hours in variant.lead_times_h
@@ -57,7 +58,7 @@ class ForecastMap(MapTask):
         )
         units = {quantity.unit for quantity in variant.quantities}
         unit = units.pop() if len(units) == 1 else ""
-        return MapLayout(names=names, dtype="float32", nodata=float("nan"), unit=unit)
+        return MapBands(names=names, dtype="float32", nodata=float("nan"), unit=unit)
 
     def finish(self, maps: Tensor) -> Tensor:
         return maps

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from zoo.errors import InputError
+from zoo.results.maps import MapBands
 from zoo.spec import Variant
-from zoo.tasks.base import MapLayout, MapTask
+from zoo.tasks.base import MapTask
 
 
 class EmbedOutput(NamedTuple):
@@ -32,9 +33,9 @@ class EmbedMap(MapTask):
             raise InputError("this network gives one vector per chip and no dense map; write a table: .parquet or .csv")
         return output.tokens
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:  # noqa: ARG002  (the protocol's)
+    def bands(self, variant: Variant, channels: int) -> MapBands:  # noqa: ARG002  (the protocol's)
         names = tuple(f"embedding_{index:04d}" for index in range(channels))
-        return MapLayout(names=names, dtype="float32", nodata=float("nan"), unit="1")
+        return MapBands(names=names, dtype="float32", nodata=float("nan"), unit="1")
 
     def finish(self, maps: Tensor) -> Tensor:
         return maps.float()

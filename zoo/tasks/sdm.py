@@ -10,8 +10,9 @@ from torch import Tensor
 
 from zoo.bands import normal_form
 from zoo.errors import ConfigError, SpecError
+from zoo.results.maps import MapBands
 from zoo.spec import Variant
-from zoo.tasks.base import MapLayout, MapTask
+from zoo.tasks.base import MapTask
 
 MANY_SPECIES = 16  # ours: beyond it a map names its species; a country at 1 km with 12,738 of them is a terabyte
 
@@ -65,9 +66,9 @@ class SpeciesMap(MapTask):
         """(B, S, 1, 1): a site is one cell."""
         return output.logits[:, self.chosen, None, None].float().sigmoid()
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:  # noqa: ARG002  (the protocol's)
+    def bands(self, variant: Variant, channels: int) -> MapBands:  # noqa: ARG002  (the protocol's)
         names = tuple(variant.classes[index] for index in self.chosen)
-        return MapLayout(names=names, dtype="float32", nodata=float("nan"), unit="1")
+        return MapBands(names=names, dtype="float32", nodata=float("nan"), unit="1")
 
     def finish(self, maps: Tensor) -> Tensor:
         return maps

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import SpecError
+from zoo.results.maps import MapBands
 from zoo.spec import Variant
-from zoo.tasks.base import MapLayout, MapTask
+from zoo.tasks.base import MapTask
 
 HALO_SHARE = 1 / 8  # ours: at the edge of its window a network sees half the context; costs (4/3)^2 of the pixels
 PRESENT = 0.5  # probability from which a class counts as present, where classes may hold together
@@ -46,12 +47,12 @@ class ClassMap(_Probabilities):
     0 (absent) and 1 (present) per class where classes may hold together.
     """
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:
+    def bands(self, variant: Variant, channels: int) -> MapBands:
         names = class_names(variant, channels)
         if self.multi_label:
-            return MapLayout(names=names, dtype="uint8", nodata=LARGEST_BYTE, unit="", classes=("absent", "present"))
+            return MapBands(names=names, dtype="uint8", nodata=LARGEST_BYTE, unit="", classes=("absent", "present"))
         wide = channels > LARGEST_BYTE
-        return MapLayout(
+        return MapBands(
             names=("class",),
             dtype="uint16" if wide else "uint8",
             nodata=LARGEST_WORD if wide else LARGEST_BYTE,
@@ -70,8 +71,8 @@ class ClassMap(_Probabilities):
 class ScoreMap(_Probabilities):
     """The probability of each class, a band of float32 each, nodata NaN."""
 
-    def layout(self, variant: Variant, channels: int) -> MapLayout:
-        return MapLayout(names=class_names(variant, channels), dtype="float32", nodata=float("nan"), unit="1")
+    def bands(self, variant: Variant, channels: int) -> MapBands:
+        return MapBands(names=class_names(variant, channels), dtype="float32", nodata=float("nan"), unit="1")
 
     def finish(self, maps: Tensor) -> Tensor:
         return maps.float()
