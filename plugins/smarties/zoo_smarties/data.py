@@ -1,7 +1,8 @@
 """The datasets of the paper on their published layout.
 
-Each reader takes the folder and returns chips ready for the network, see `zoo_smarties.chips`. Split lists of the
-authors ship with the plugin (`splits/`, file names only).
+Each reader takes the folder and returns chips ready for the network, see `zoo_smarties.chips`. The authors' split lists
+(file names only) are read from the folder that the environment variable `ZOO_SMARTIES_SPLITS` names: `eval_splits/` of
+their repository. Other lists are given as `names`.
 
 Source: gsumbul/SMARTIES@fc0df04.
 """
@@ -11,9 +12,9 @@ Source: gsumbul/SMARTIES@fc0df04.
 from __future__ import annotations
 
 import gzip
+import os
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,28 @@ from zoo_smarties.classes import DFC2020
 from zoo_smarties.statistics import DATASETS, SIZE
 
 SPLITS = ("train", "val")
+SPLITS_FOLDER = "ZOO_SMARTIES_SPLITS"
 
 
 def split_list(name: str) -> list[str]:
-    """Lines of a list of the authors, such as `"EuroSAT-val"`.
+    """Lines of a list of the authors, such as `"EuroSAT-val"`: `<name>.txt` or `<name>.txt.gz` in the folder of lists.
 
     Raises:
-        InputError: they published none of that name.
+        InputError: the folder is not named, or has no such list.
     """
-    folder = resources.files("zoo_smarties") / "splits"
-    file = folder / f"{name}.txt.gz"
-    if not file.is_file():
-        have = ", ".join(sorted(one.name.removesuffix(".txt.gz") for one in folder.iterdir() if "txt" in one.name))
-        raise InputError(f"the authors published no list {name!r}; they published {have}")
-    return [line.strip() for line in gzip.decompress(file.read_bytes()).decode().splitlines() if line.strip()]
+    named = os.environ.get(SPLITS_FOLDER)
+    if not named:
+        raise InputError(
+            f"the list {name!r} of the authors is needed; set {SPLITS_FOLDER} to a copy of the folder eval_splits/ of"
+            " https://github.com/gsumbul/SMARTIES (commit fc0df04), or give a list of your own with names="
+        )
+    folder = Path(named)
+    for file, opened in ((folder / f"{name}.txt", open), (folder / f"{name}.txt.gz", gzip.open)):
+        if file.is_file():
+            with opened(file, "rt", encoding="utf-8") as lines:
+                return [line.strip() for line in lines if line.strip()]
+    have = ", ".join(sorted(file.name.partition(".txt")[0] for file in folder.glob("*.txt*"))) or "no lists"
+    raise InputError(f"{folder} has no list {name!r}; found {have}")
 
 
 def scenes(
