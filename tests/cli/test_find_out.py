@@ -109,6 +109,27 @@ def test_plugins_shows_what_fails_and_why(make_plugin, zoo_command):
     assert "has not failed" in errors
 
 
+def test_data_lists_what_plugins_read(make_plugin, zoo_command, monkeypatch):
+    assert zoo_command("data")[:2] == (0, "")
+    monkeypatch.setenv("ZOO_PLUGINS", "reader")
+    make_plugin(
+        "reader",
+        """
+    from zoo.spec import DatasetSpec
+
+    @hookimpl
+    def zoo_register_datasets():
+        return [DatasetSpec(name="reefs", summary="photographs", reader="pkg.data:Reefs", task=Task.SEGMENT,
+                            license=None, source="doi 10/x")]
+    """,
+    )
+    assert zoo_command("data")[1].splitlines() == [
+        "reefs  segment  photographs (zoo-reader)",
+        "       read by pkg.data:Reefs; doi 10/x",
+    ]
+    assert json.loads(zoo_command("data", "--json")[1])[0]["reader"] == "pkg.data:Reefs"
+
+
 def test_plugins_add_commands(make_plugin, zoo_command, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", "hello")
     make_plugin(

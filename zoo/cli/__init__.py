@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, str]] = {
     "find out": {
         "list": "Models that are installed.",
         "info": "What a model needs, gives, and where it comes from.",
+        "data": "Published datasets that the installed plugins read.",
         "demo": "Try a small model on a sample scene; writes a page with pictures.",
     },
     "use": {
