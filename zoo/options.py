@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from zoo.errors import ConfigError
@@ -11,14 +12,28 @@ from zoo.errors import ConfigError
 Blend = Literal["none", "mean", "cosine"]
 Precision = Literal["fp32", "bf16"]
 Format = Literal["tif", "png"]
+PER_INPUT = ("bands", "sensor", "scale", "offset", "baseline", "nodata", "crs")
+LEAST = {"batch_size": 1, "workers": 1, "halo": 0, "window": 1, "top": 1, "max_points": 1}
+SHARES = ("min_score", "dor")
+KINDS: Mapping[Any, tuple[tuple[str, ...], str]] = {
+    Integral: (tuple(LEAST), "a whole number"),
+    Real: (("scale", "offset", "nodata", *SHARES), "a number"),
+    str: (("sensor", "baseline", "at"), "a text"),
+    Sequence: (("bands", "classes", "templates", "species"), "a list of texts"),
+    bool: (("float16", "resume", "scores"), "True or False"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """How data are read and computed.
 
+    Where inputs come from sources of their own, `bands`, `sensor`, `scale`, `offset`, `baseline`, `nodata` and `crs` may
+    be mappings of input names: `{"s1": "S1", "s2": "S2"}`; a plain value holds for all inputs.
+
     Attributes:
-        bands: preset (`"S2"`) or band names in the file's order; `None` = what the file says.
+        bands: preset (`"S2"`) or band names in the file's order, as a sequence or joined by commas; `None` = what the
+            file says.
         sensor: label of the input (`"S2-L2A"`), where the bands leave a choice.
         scale: physical = number * scale + offset, where the file does not say.
         offset: see `scale`.
@@ -49,13 +64,13 @@ class Options:
             one stays; 0 keeps both; `None` = the variant's, or 0.3.
     """
 
-    bands: str | tuple[str, ...] | None = None
-    sensor: str | None = None
-    scale: float | None = None
-    offset: float | None = None
-    baseline: str | None = None
-    nodata: float | None = None
-    crs: str | None = None
+    bands: Any = None
+    sensor: Any = None
+    scale: Any = None
+    offset: Any = None
+    baseline: Any = None
+    nodata: Any = None
+    crs: Any = None
     window: int | None = None
     halo: int | None = None
     blend: Blend = "none"
@@ -77,25 +92,37 @@ class Options:
     dor: float | None = None
 
     def __post_init__(self) -> None:
+        for name, value in ((item.name, getattr(self, item.name)) for item in fields(self)):
+            if name in PER_INPUT and isinstance(value, Mapping):
+                by_input = {key: _plain(name, part) for key, part in value.items() if part is not None}
+                object.__setattr__(self, name, by_input)
+            elif value is not None:
+                object.__setattr__(self, name, _plain(name, value))
         closed = {"blend": get_args(Blend), "precision": get_args(Precision), "format": get_args(Format)}
         for name, allowed in closed.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
-        for name, least in (
-            ("batch_size", 1),
-            ("workers", 1),
-            ("halo", 0),
-            ("window", 1),
-            ("top", 1),
-            ("max_points", 1),
-        ):
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}")
-        for name in ("min_score", "dor"):
+        for name in SHARES:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}; expected a number from 0 to 1")
+
+    def of_input(self, name: str) -> Options:
+        """The options that hold for the input of that name: of mappings, its own value."""
+        told = {key: getattr(self, key) for key in PER_INPUT}
+        own: dict[str, Any] = {key: one.get(name) for key, one in told.items() if isinstance(one, Mapping)}
+        return replace(self, **own)
+
+    def check_inputs(self, names: Sequence[str]) -> None:
+        """Raise `ConfigError` if a mapping tells of an input that is none of `names`."""
+        for key in PER_INPUT:
+            value = getattr(self, key)
+            if isinstance(value, Mapping) and (unknown := [name for name in value if name not in names]):
+                raise ConfigError(f"{key} is given for {', '.join(unknown)}; the inputs are {', '.join(names)}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
@@ -116,7 +143,33 @@ class Options:
         """What of the options decides the numbers, for provenance."""
         silent = {"resume", "workers", "format"}
         return {
-            item.name: str(value)
+            item.name: _recorded(value)
             for item in fields(self)
             if item.name not in silent and (value := getattr(self, item.name)) is not None and value is not False
         }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The value in the form that is the same however it was written.
+
+    Raises:
+        ConfigError: it is of another type than the option.
+    """
+    if name == "bands" and not isinstance(value, str) and isinstance(value, Sequence) and len(value) == 1:
+        (value,) = value
+    if name == "bands" and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",")) if "," in value else value
+    for kind, (names, expected) in KINDS.items():
+        if name not in names:
+            continue
+        strange = isinstance(value, bool) if kind in (Integral, Real) else kind is Sequence and isinstance(value, str)
+        if strange or not isinstance(value, kind):
+            raise ConfigError(f"{name} is {value!r}, a {type(value).__name__}; expected {expected}")
+        return {Integral: int, Real: float, Sequence: tuple}.get(kind, kind)(value)
+    return value
+
+
+def _recorded(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}={_recorded(part)}" for name, part in value.items())
+    return ",".join(str(part) for part in value) if isinstance(value, tuple) else str(value)

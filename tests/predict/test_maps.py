@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+import torch
 from rasterio.transform import from_origin
 from toy import BANDS, INPUT, STRIDE, PatchMean, toy_model
 
 from zoo.errors import ConfigError, InputError, OutputError
+from zoo.spec import Band, Fill, InputSpec, Kind
+from zoo.tasks.pretrain import EmbedOutput
 
 HEIGHT, WIDTH = 90, 131
 TRANSFORM = from_origin(500_000, 5_200_000, 10, 10)
@@ -194,3 +197,56 @@ def test_float16_halves_the_file_and_keeps_three_digits(tmp_path, pixels):
     full = toy_model().embed(scene, tmp_path / "full.tif").values
     half = toy_model().embed(scene, tmp_path / "half.tif", float16=True).values
     np.testing.assert_allclose(half, full, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+
+class _Joint(torch.nn.Module):
+    """The patch means of both inputs, radar first."""
+
+    def forward(self, s1, s2):
+        tokens = torch.nn.functional.avg_pool2d(torch.cat([s1, s2], dim=1), STRIDE)
+        return EmbedOutput(pooled=tokens.mean(dim=(2, 3)), tokens=tokens, logits=None)
+
+
+def joint_model():
+    def of(name, bands, unit):
+        steps = (Fill(value=0.0, source="ours"),)
+        return InputSpec(
+            name=name, kind=Kind.RASTER, window=32, multiple=STRIDE, steps=steps,
+            bands=tuple(Band(id=band, unit=unit) for band in bands),
+        )  # fmt: skip
+
+    model = toy_model(of("s1", ("S1:VV", "S1:VH"), "dB"), of("s2", BANDS[:2], "DN"))
+    return replace(model, module=_Joint())
+
+
+def test_two_files_that_go_together_have_options_of_their_own(tmp_path, pixels):
+    radar = write(tmp_path / "s1.tif", pixels[:2].astype("float32") - 80, names=(None, None), nodata=None)
+    optical = write(tmp_path / "s2.tif", pixels[1:], names=(None, None), nodata=None)
+    options = {"bands": {"s1": "VH,VV", "s2": ("B03", "B02")}, "nodata": {"s2": 0}}
+    model = joint_model()
+    result = model.embed({"s1": radar, "s2": optical}, **options)
+    cells = result.values[:, 1, 2]
+    patch = (slice(None), slice(STRIDE, 2 * STRIDE), slice(2 * STRIDE, 3 * STRIDE))
+    truth = [*(pixels[:2][patch].mean(axis=(1, 2)) - 80)[::-1], *pixels[1:][patch].mean(axis=(1, 2))[::-1]]
+    np.testing.assert_allclose(cells, truth, rtol=1e-6)
+    with pytest.raises(ConfigError, match="bands is given for radar; the inputs are s1, s2"):
+        model.embed({"s1": radar, "s2": optical}, bands={"radar": "VH,VV"})
+
+
+def test_the_command_line_tells_of_each_input(monkeypatch, tmp_path, pixels, zoo_command):
+    radar = write(tmp_path / "s1.tif", pixels[:2].astype("float32") - 80, names=(None, None), nodata=None)
+    optical = write(tmp_path / "s2.tif", pixels[1:], names=(None, None), nodata=None)
+    monkeypatch.setattr("zoo.load", lambda *_, **__: joint_model())
+    line = ["embed", "toy", str(radar), str(tmp_path / "out.tif"), "--input", f"s2={optical}"]
+    code, _, errors = zoo_command(*line, "--bands", "s1=VH,VV", "--bands", "s2=B03,B02", "--nodata", "s2=0")
+    assert (code, errors) == (0, "")
+    expected = joint_model().embed(
+        {"s1": radar, "s2": optical}, bands={"s1": "VH,VV", "s2": "B03,B02"}, nodata={"s2": 0}
+    )
+    with rasterio.open(tmp_path / "out.tif") as file:
+        np.testing.assert_array_equal(file.read(), expected.values)
+    code, _, errors = zoo_command(*line, "--bands", "S1", "--bands", "S2")
+    assert code == 2
+    assert "say INPUT=VALUE to give one for each input" in errors
+    code, _, errors = zoo_command(*line, "--scale", "many")
+    assert (code, "many is no number" in errors) == (2, True)

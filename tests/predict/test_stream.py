@@ -146,3 +146,38 @@ def test_options_name_the_nearest():
 def test_recorded_options_hold_what_decides_the_numbers():
     recorded = Options(resume=True, workers=7, bands="S2", float16=True).recorded()
     assert recorded == {"bands": "S2", "blend": "none", "batch_size": "8", "precision": "fp32", "float16": "True"}
+
+
+@pytest.mark.parametrize("bands", ["B02, B03", ("B02", "B03"), ["B02", "B03"]])
+def test_bands_are_recorded_alike_however_they_were_given(bands):
+    assert Options(bands=bands).bands == ("B02", "B03")
+    assert Options(bands=bands).recorded()["bands"] == "B02,B03"
+
+
+def test_options_hold_for_all_inputs_or_for_each_its_own():
+    options = Options(bands={"s1": "S1", "s2": ["B02", "B03"]}, nodata=0, scale={"s1": 2})
+    radar, optical = options.of_input("s1"), options.of_input("s2")
+    assert (radar.bands, radar.nodata, radar.scale) == ("S1", 0.0, 2.0)
+    assert (optical.bands, optical.nodata, optical.scale) == (("B02", "B03"), 0.0, None)
+    assert options.recorded()["bands"] == "s1=S1; s2=B02,B03"
+    with pytest.raises(ConfigError, match="bands is given for s2; the inputs are s1, optical"):
+        options.check_inputs(["s1", "optical"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"window": "224"}, "window is '224', a str; expected a whole number"),
+        ({"batch_size": 2.5}, r"batch_size is 2.5, a float; expected a whole number"),
+        ({"workers": True}, "workers is True, a bool; expected a whole number"),
+        ({"scale": "0.1"}, "scale is '0.1', a str; expected a number"),
+        ({"sensor": 2}, "sensor is 2, a int; expected a text"),
+        ({"bands": 3}, "bands is 3, a int; expected a list of texts"),
+        ({"classes": "forest"}, "classes is 'forest', a str; expected a list of texts"),
+        ({"float16": "yes"}, "float16 is 'yes', a str; expected True or False"),
+        ({"window": {"s1": 224}}, "window is .* expected a whole number"),
+    ],
+)
+def test_an_option_of_the_wrong_type_is_named(given, message):
+    with pytest.raises(ConfigError, match=message):
+        Options.of(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +11,33 @@ from typing import Any
 
 import click
 
+
+def _per_input(name: str, text: str, kind: Callable[[str], Any] = str) -> Callable[[Any], Any]:
+    """An option that may be repeated, once per input: `--bands s1=S1 --bands s2=S2`."""
+
+    def read(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Any:
+        pairs = [re.fullmatch(r"([A-Za-z_]\w*)=(.*)", one) for one in given]
+        try:
+            if given and all(pairs):
+                return {pair[1]: kind(pair[2]) for pair in pairs if pair}
+            if len(given) > 1:
+                raise click.BadParameter(f"got {' and '.join(given)}; say INPUT=VALUE to give one for each input")
+            return kind(given[0]) if given else None
+        except ValueError as err:
+            raise click.BadParameter(f"{' '.join(given)} is no number") from err
+
+    return click.option(f"--{name}", multiple=True, callback=read, metavar="[INPUT=]VALUE", help=text)
+
+
 _OPTIONS = (
     click.option("--input", "inputs", multiple=True, metavar="NAME=SOURCE", help="A further input that goes with it."),
-    click.option(
-        "--bands", help="Preset (S2, S2-L1C, S1, RGB) or names in the file's order: B02,B03,B04 (- = unused)."
-    ),
-    click.option("--sensor", help="Which of the model's inputs this is, e.g. S2-L2A; see `zoo info MODEL`."),
-    click.option("--scale", type=float, help="Physical value = number x SCALE + OFFSET, where the file does not say."),
-    click.option("--offset", type=float, help="See --scale."),
-    click.option("--baseline", help="Sentinel-2 processing baseline (e.g. 05.09), where the file does not say."),
-    click.option("--nodata", type=float, help="Value of missing pixels, where the file does not say."),
-    click.option("--crs", help="CRS of the source, where the file does not say (EPSG:32632)."),
+    _per_input("bands", "Preset (S2, S2-L1C, S1, RGB) or names in the file's order: B02,B03,B04 (- = unused)."),
+    _per_input("sensor", "Which of the model's inputs this is, e.g. S2-L2A; see `zoo info MODEL`."),
+    _per_input("scale", "Physical value = number x SCALE + OFFSET, where the file does not say.", float),
+    _per_input("offset", "See --scale.", float),
+    _per_input("baseline", "Sentinel-2 processing baseline (e.g. 05.09), where the file does not say."),
+    _per_input("nodata", "Value of missing pixels, where the file does not say.", float),
+    _per_input("crs", "CRS of the source, where the file does not say (EPSG:32632)."),
     click.option("--window", type=int, help="Side of the windows in pixels."),
     click.option("--halo", type=int, help="Pixels by which a window reaches beyond what it decides."),
     click.option("--blend", type=click.Choice(["none", "mean", "cosine"]), help="How overlapping windows are joined."),
@@ -97,8 +114,6 @@ def run(
 
     loaded = zoo.load(model, device=device, offline=offline or None)
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    if isinstance(given.get("bands"), str) and "," in given["bands"]:
-        given["bands"] = tuple(name.strip() for name in given["bands"].split(","))
     try:
         result = getattr(loaded, verb)(_sources(source, inputs, loaded), out, **given)
     except KeyboardInterrupt:

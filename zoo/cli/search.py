@@ -47,7 +47,7 @@ def command(
             raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
         check_writable(out)
     given["offline"] = given["offline"] or None
-    options: dict[str, Any] = {} if bands is None else {"bands": tuple(bands.split(",")) if "," in bands else bands}
+    options: dict[str, Any] = {} if bands is None else {"bands": bands}
     hits = search(index, Path(query) if image else query, **given, **options)
     if out is not None:
         hits.save(out)

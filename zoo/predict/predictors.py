@@ -164,10 +164,11 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
             f"{model.name} has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(choices)}"
             " (and `sites`, a table of coordinates)"
         )
+    options.check_inputs([*choices, "sites"])
     tables: dict[int, TableSource] = {}
-    for item in given.values():
+    for name, item in given.items():
         if is_table(item) and id(item) not in tables:
-            tables[id(item)] = open_table(item, crs=options.crs)
+            tables[id(item)] = open_table(item, crs=options.of_input(name).crs)
     table = next(iter(tables.values()), None)
     shares = not isinstance(source, Mapping)
     feeds: dict[str, Feed] = {}
@@ -187,6 +188,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
 
 def _open_feed(model: Model, spec: InputSpec, item: Any, options: Options, *, shares: bool) -> Feed | None:
     """The feed of one input; `None` where it is optional and not there."""
+    options = options.of_input(spec.name)
     if item is None:
         if spec.optional:
             return None

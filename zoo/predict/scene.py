@@ -113,6 +113,7 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     """
     where = label(source)
     by_name = _by_input(model, source)
+    options.check_inputs([*by_name])
     shares = not isinstance(source, Mapping)
     feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
     _check_shared_grid(feeds)
@@ -160,6 +161,7 @@ def _by_input(model: Model, source: Any) -> dict[str, Any]:
 
 
 def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
+    options = options.of_input(name)
     choices = [spec for spec in model.variant.inputs if spec.name == name]
     shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
     source = open_source(item, choices, crs=options.crs, nodata=options.nodata)

@@ -52,6 +52,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesF
     )
     if unknown := set(given) - set(choices):
         raise InputError(f"{model.name} has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(choices)}")
+    options.check_inputs([*choices])
     feeds = {}
     for name, specs in choices.items():
         if name not in given and specs[0].optional:
@@ -70,7 +71,8 @@ def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesF
 
 
 def _feed(specs: Sequence[InputSpec], item: Any, options: Options) -> SeriesFeed:
-    told = options.bands.split(",") if isinstance(options.bands, str) else options.bands
+    options = options.of_input(specs[0].name)
+    told = [options.bands] if isinstance(options.bands, str) else options.bands
     source = open_series(item, names=told, times=options.times, crs=options.crs, nodata=options.nodata)
     spec = specs[0]
     if any(":" in band for band in spec.band_ids):
