@@ -48,11 +48,15 @@ CACHE_BYTES = 256 << 20
 COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 # First bytes of what people take for rasters.
 SIGNATURES = (
+    *(
+        (start, "a TIFF that is damaged or cut short; download or export it again")
+        for start in (b"II*\0", b"MM\0*", b"II+\0")
+    ),
     (b"PK\x03\x04", "a ZIP archive; unpack it"),
     (b"\x1f\x8b", "gzip-compressed; unpack it"),
-    (b"%PDF", "a PDF"),
-    (b"SQLite format 3", "an SQLite database (a GeoPackage of vectors?)"),
-    (b"PAR1", "a Parquet table"),
+    (b"%PDF", "a PDF; give a raster"),
+    (b"SQLite format 3", "an SQLite database, perhaps a GeoPackage of vectors; give a raster"),
+    (b"PAR1", "a Parquet table; give a raster"),
     (b"<", "HTML or XML, perhaps the error page of a download; download it again"),
     (b"version https://git-lfs", "a Git LFS pointer; type `git lfs pull`"),
 )
@@ -263,8 +267,11 @@ def _why_not(path: str, err: Exception) -> str:
         return f"{path} is empty (0 bytes); expected a raster. Download or export it again"
     with file.open("rb") as start:
         first = start.read(32).lstrip()
-    looks = next((what for sign, what in SIGNATURES if first.startswith(sign)), f"unknown, beginning {first[:8]!r}")
-    return f"{path} ({_size(path)}) is no raster that GDAL {rasterio.__gdal_version__} reads; it looks {looks}: {err}"
+    looks = next(
+        (what for sign, what in SIGNATURES if first.startswith(sign)),
+        f"unknown, beginning {first[:8]!r}; give a raster, or export it again",
+    )
+    return f"{path} ({_size(path)}) is no raster that GDAL {rasterio.__gdal_version__} reads; it looks {looks} ({err})"
 
 
 def _size(path: str) -> str:

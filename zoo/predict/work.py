@@ -87,9 +87,8 @@ class Work:
         """Keep the arrays of one batch."""
         temporary = self.folder / f".{batch:06d}.{os.getpid()}"
         try:
-            save_file(
-                {name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, dict(notes or {})
-            )
+            whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+            save_file(whole, temporary, dict(notes) if notes else None)  # for {} and {} it writes no valid JSON
             temporary.replace(self._part(batch))
         except (OSError, SafetensorError) as err:
             temporary.unlink(missing_ok=True)
