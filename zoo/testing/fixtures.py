@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ def zoo_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo"))
     yield tmp_path
     huggingface_hub.close_session()
+    for name in ("hf", "zoo"):  # pytest keeps the folder for a while; released files are large
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

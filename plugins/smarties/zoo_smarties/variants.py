@@ -7,9 +7,11 @@ Hub have not been read yet. The card of the ViT-L repository states apache-2.0 f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from zoo.spec import Capability, InputSpec, Kind, Layout, Task, Variant, Weights
 from zoo_smarties.classes import BIGEARTHNET, DFC2020, EUROSAT, RESISC45
+from zoo_smarties.pins import PINS
 from zoo_smarties.scores import LEADERBOARD, PRETRAINED, reported
 from zoo_smarties.statistics import DATASETS, SENSORS, SIZE, Statistics
 from zoo_smarties.weights import DECODER
@@ -173,6 +175,19 @@ _RELEASED = (
 )
 
 
+def _published(repo: str, file: str, **layout: Any) -> Weights:
+    """A file on the Hub, with what is known of it."""
+    return Weights(
+        repo=repo,
+        file=file,
+        layout=Layout.SAFETENSORS,
+        renames="zoo_smarties.weights:RENAMES",
+        license="Apache-2.0",
+        **layout,
+        **PINS.get(f"{repo}/{file}", {}),
+    )
+
+
 def _pretrained(backbone: str) -> Variant:
     letter = backbone[-1]
     return Variant(
@@ -182,14 +197,11 @@ def _pretrained(backbone: str) -> Variant:
         config=BACKBONES[backbone],
         inputs=ANY_SENSOR,
         stride=PATCH,
-        weights=Weights(
-            repo=f"gsumbul/SMARTIES-v1-ViT-{letter.upper()}",
-            file=f"smarties-v1-vit{letter}.safetensors",
-            layout=Layout.SAFETENSORS,
-            renames="zoo_smarties.weights:RENAMES",
+        weights=_published(
+            f"gsumbul/SMARTIES-v1-ViT-{letter.upper()}",
+            f"smarties-v1-vit{letter}.safetensors",
             ignored=DECODER,
             optional_prefix="model.",  # of the transformers layout; could not be checked
-            license="Apache-2.0",
         ),
         scores=(*PRETRAINED, *(LEADERBOARD if backbone == "vit-b" else ())),
     )
@@ -207,12 +219,9 @@ def _finetuned(released: _Released, backbone: str) -> Variant:
         classes=released.classes,
         multi_label=released.classes is BIGEARTHNET,
         stride=1 if segments else PATCH,
-        weights=Weights(
-            repo="gsumbul/SMARTIES-v1-finetuned-models",
-            file=f"smarties-v1-{backbone.replace('-', '')}-{released.dataset}-{released.protocol}.safetensors",
-            layout=Layout.SAFETENSORS,
-            renames="zoo_smarties.weights:RENAMES",
-            license="Apache-2.0",
+        weights=_published(
+            "gsumbul/SMARTIES-v1-finetuned-models",
+            f"smarties-v1-{backbone.replace('-', '')}-{released.dataset}-{released.protocol}.safetensors",
         ),
         scores=reported(released.dataset, released.protocol),
         task=Task.SEGMENT if segments else None,
