@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from zoo.errors import PluginError
 from zoo.testing import Verdict, run_checks
 from zoo.testing.checks import CHECKS
+from zoo.testing.conformance import excuses_of
 
 SPEC, NETWORK = "__init__.py", "network.py"
 FORWARD = "tokens = torch.tanh(self.body(torch.relu(self.stem(image))))"
@@ -228,8 +230,8 @@ def test_every_check_has_a_planted_fault():
 RAMP = FAULTS["check_seams"][0]
 
 
-def excuse(check: str):
-    return SPEC, "ZOO_EXCUSES: dict[str, dict[str, str]] = {}", f'ZOO_EXCUSES = {{"toy": {{"{check}": "a reason"}}}}'
+def excuse(check: str, of: str = "toy"):
+    return SPEC, "ZOO_EXCUSES: dict[str, dict[str, str]] = {}", f'ZOO_EXCUSES = {{"{of}": {{"{check}": "a reason"}}}}'
 
 
 def test_an_excused_failure_passes_with_its_reason(toy):
@@ -244,6 +246,18 @@ def test_an_outdated_excuse_fails(toy):
 def test_an_excuse_for_no_check_is_refused(toy):
     with pytest.raises(PluginError, match=r"toy@demo: excuses check_seam; expected names of checks: check_spec"):
         run_checks(toy(excuse("check_seam")))
+
+
+def test_one_variant_is_excused_alone(toy):
+    subject = toy(*RAMP, excuse("check_seams", of="toy@demo"))
+    other = replace(subject, variant=replace(subject.variant, tag="other"))
+    assert excuses_of(subject) == {"check_seams": "a reason"}
+    assert excuses_of(other) == {}
+
+
+def test_an_excuse_for_no_variant_is_refused(toy):
+    with pytest.raises(PluginError, match=r"ZOO_EXCUSES has toy@dmo; expected variants of toy: demo"):
+        run_checks(toy(excuse("check_seams", of="toy@dmo")))
 
 
 def test_a_plugin_adds_checks_of_its_own(toy):

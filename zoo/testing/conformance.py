@@ -3,6 +3,8 @@
 A plugin excuses a check of its model with a reason, and the excuse fails when it is no longer needed:
 
     ZOO_EXCUSES = {"kelp": {"check_seams": "positions are absolute, see README"}}     # in the module of its hooks
+
+A key `"kelp@tiny"` excuses one variant alone.
 """
 
 from __future__ import annotations
@@ -56,13 +58,16 @@ def checks_of(subject: Subject) -> tuple[Check, ...]:
 
 
 def excuses_of(subject: Subject, further: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Reason by name of check: what the plugin says of the model, and `further`.
+    """Reason by name of check: what the plugin says of the model, then of the variant, and `further`.
 
     Raises:
-        PluginError: an excuse names no check.
+        PluginError: an excuse names no check, or no variant.
     """
-    told = getattr(subject.plugin.module, EXCUSES, {}).get(subject.spec.name, {})
-    excuses = {**told, **(further or {})}
+    told = getattr(subject.plugin.module, EXCUSES, {})
+    name, tags = subject.spec.name, [variant.tag for variant in subject.spec.variants]
+    if strays := sorted(key for key in told if key.startswith(f"{name}@") and key.partition("@")[2] not in tags):
+        raise PluginError(f"{EXCUSES} has {', '.join(strays)}; expected variants of {name}: {', '.join(tags)}")
+    excuses = {**told.get(name, {}), **told.get(str(subject), {}), **(further or {})}
     names = [check.__name__ for check in checks_of(subject)]
     if unknown := sorted(set(excuses) - set(names)):
         raise PluginError(f"{subject}: excuses {', '.join(unknown)}; expected names of checks: {', '.join(names)}")

@@ -37,6 +37,16 @@ SPEC = ModelSpec(
     datasets=tuple(one.name for one in DATASETS),
 )
 
+# A released classifier holds the projections of all sensors, and is asked with its own sensor's bands.
+_ONE_SENSOR = "the released file holds projections of all sensors' bands; this variant is fed with some of them"
+ZOO_EXCUSES = {
+    f"smarties@{variant.tag}": {
+        "check_gradients": f"{_ONE_SENSOR}, and its map is not normed" if "dfc2020" in variant.tag else _ONE_SENSOR
+    }
+    for variant in VARIANTS
+    if variant.classes
+}
+
 
 @hookimpl
 def zoo_register_models() -> list[ModelSpec]:
