@@ -232,3 +232,8 @@ def test_false_attributes_of_a_safetensors_file_are_refused(tmp_path, text):
     save_file(STATE, tmp_path / "w.safetensors", {"zoo.attributes": text})
     with pytest.raises(WeightsError, match=r"zoo\.attributes"):
         read_layout(tmp_path / "w.safetensors", Layout.SAFETENSORS)
+
+
+def test_written_files_are_readable_by_others(tmp_path):
+    save_safetensors({"x": torch.zeros(2)}, tmp_path / "x.safetensors")
+    assert (tmp_path / "x.safetensors").stat().st_mode & 0o777 == 0o644

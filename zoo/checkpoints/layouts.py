@@ -157,6 +157,7 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, attributes: str | 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(alone, new, None if attributes is None else {"zoo.attributes": attributes})
+        new.chmod(0o644)  # safetensors makes files that only their owner reads; caches and folders are shared
         os.replace(new, path)
     except (OSError, SafetensorError) as err:
         raise OutputError(f"cannot write {path}: {err}; choose a place with room that you may write to") from err
