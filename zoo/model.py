@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.resources
 import inspect
@@ -19,6 +20,7 @@ from zoo import registry
 from zoo.builders import builder_of
 from zoo.errors import InputError, WeightsError
 from zoo.options import Options
+from zoo.progress import download_bar
 from zoo.spec import Capability, ModelSpec, Task, Variant, Weights
 
 if TYPE_CHECKING:
@@ -159,10 +161,20 @@ class Model:
             variant=self.variant.tag,
             weights=self.origin.name if self.origin else "random",
             revision=self.origin.revision if self.origin else None,
-            sha256=self.origin.sha256 if self.origin else None,
+            sha256=self.origin.sha256 if self.origin else self._state_sha256(),
             zoo_version=__version__,
             options=dict(options),
         )
+
+    def _state_sha256(self) -> str:
+        """Of keys, shapes and numbers of the network: what tells one with random weights from another."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.module.state_dict().items()):
+            if not isinstance(tensor, Tensor):  # a module's extra state
+                continue
+            digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype};".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def _require(self, capability: Capability, verb: str) -> None:
         have = self.spec.capabilities_of(self.variant)
@@ -195,7 +207,8 @@ def load(
     if reference.startswith("hf://"):
         from zoo.hub.fetch import fetch_repo
 
-        folder = fetch_repo(reference, offline=offline, update=update)
+        with download_bar() as bar:
+            folder = fetch_repo(reference, offline=offline, update=update, progress=bar)
         return _load_folder(folder, device, origin=reference.partition("@")[0], revision=folder.name)
     if _is_path(reference):
         return _load_folder(Path(reference), device)
@@ -207,11 +220,13 @@ def load(
             f" load a folder or file of your own (`zoo convert {reference} FILE`), or get random ones with zoo.build"
         )
     if weights.repo is None:
-        file, origin = _shipped(weights), Origin(name=weights.file, revision=None, sha256=weights.sha256)
+        file, sha256 = _shipped(weights)
+        origin = Origin(name=weights.file, revision=None, sha256=sha256)
     else:
         from zoo.hub.fetch import fetch
 
-        fetched = fetch(weights, offline=offline, update=update)
+        with download_bar() as bar:
+            fetched = fetch(weights, offline=offline, update=update, progress=bar)
         name = f"hf://{weights.repo}/{weights.file}"
         file, origin = fetched.path, Origin(name=name, revision=fetched.revision, sha256=fetched.sha256)
     return _with_weights(entry, variant, weights=weights, file=file, origin=origin, device=device)
@@ -261,7 +276,10 @@ def _with_weights(
     )
 
 
-def _shipped(weights: Weights) -> Path:
+def _shipped(weights: Weights) -> tuple[Path, str]:
+    """The file of weights inside a plugin, and its SHA-256, which is what the description says if it says any."""
+    from zoo.checkpoints.layouts import known_sha256
+
     package, _, name = weights.file.partition(":")
     file = Path(str(importlib.resources.files(package))) / name
     if not file.is_file():
@@ -270,7 +288,12 @@ def _shipped(weights: Weights) -> Path:
         raise WeightsError(
             f"{weights.file} has {file.stat().st_size} bytes, its description says {weights.size}; reinstall its plugin"
         )
-    return file
+    sha256 = known_sha256(file)
+    if weights.sha256 not in (None, sha256):
+        raise WeightsError(
+            f"{weights.file} has SHA-256 {sha256}, its description says {weights.sha256}; reinstall its plugin"
+        )
+    return file, sha256
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from zoo.progress import download_bar
 
 
 @click.command("pull")
@@ -23,7 +23,7 @@ def command(*, models: tuple[str, ...], update: bool, offline: bool, folder: Pat
     MODEL is a name as in `zoo list`, NAME@VARIANT, or hf://ORG/NAME[@REVISION].
     """
     for model in models:
-        with _bar() as progress:
+        with download_bar() as progress:
             paths = _paths(model, update=update, offline=offline or None, progress=progress)
         for name, path in paths.items():
             click.echo(path if folder is None else _copy(path, folder / name))
@@ -69,24 +69,3 @@ def _copy(path: Path, target: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar in bytes on stderr; silent when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _name, _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)
-
-        yield show

@@ -20,7 +20,7 @@ class Provenance:
         variant: tag of the variant.
         weights: where they come from (`"hf://org/repo/file"`), `"random"` for none.
         revision: commit of the repository; `None` = not pinned.
-        sha256: of the weights file; `None` = not known.
+        sha256: of the weights file, or of the numbers themselves where they are random; `None` = not known.
         zoo_version: of zoo.
         options: what of the user's options decides the numbers.
     """
