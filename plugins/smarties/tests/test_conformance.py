@@ -1,11 +1,15 @@
 """zoo's own checks on the demo network, and the README's lines as they stand."""
 
 import re
+import shlex
 from pathlib import Path
+
+import pytest
 
 import zoo.testing
 
 README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/models/smarties.md"
 
 
 @zoo.testing.parametrize_with_checks(["smarties@demo"])
@@ -22,3 +26,22 @@ def test_readme_runs(tmp_path, monkeypatch):
     assert names["features"].data.shape == (96, 32, 32)  # a vector per 8 x 8 px of 256 x 256
     assert names["pooled"].shape == (1, 96)
     assert (tmp_path / "chips.parquet").stat().st_size > 0
+
+
+def test_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
+    from zoo import samples
+    from zoo.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chips").mkdir()
+    samples.write(samples.scene("sentinel2", seed=0, size=128), "scene.tif")
+    samples.write(samples.scene("sentinel1", seed=1, size=64), "chips/radar.tif")
+    commands = re.findall(r"^\$ zoo (.*)$", PAGE.read_text(), re.MULTILINE)
+    for command in commands:
+        with pytest.raises(SystemExit) as done:
+            main(shlex.split(command))
+        assert not done.value.code, capsys.readouterr().err
+    assert [command.partition(" ")[0] for command in commands] == ["info", "embed", "embed"]
+    assert "hf://gsumbul/SMARTIES-v1-ViT-B" in capsys.readouterr().out
+    assert (tmp_path / "features.tif").is_file()
+    assert (tmp_path / "chips.parquet").is_file()
