@@ -76,6 +76,7 @@ def forecaster(
     variant = Variant(
         tag="same",
         builder="toy_forecast:Persistence",
+        config={"leads": len(leads), "stride": stride},
         inputs=inputs or (WEATHER,),
         stride=stride,
         quantities=quantities or (WARMTH, FROST),

@@ -1,6 +1,6 @@
 """What a conformance check is given: one variant of a model, and ways to feed it."""
 
-# B batch, C bands, T times, H W pixels
+# B batch, L tokens
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ import functools
 import importlib
 import math
 import unittest
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import builder_of
-from zoo.errors import HubError, ZooWarning
+from zoo.errors import HubError
 from zoo.model import Model, build, load
 from zoo.plugins import Plugin
-from zoo.spec import Clip, Decibel, InputSpec, Kind, ModelSpec, Normalise, Percentile, Scale, Step, Variant
+from zoo.spec import InputSpec, Kind, ModelSpec, Variant
+from zoo.testing import examples
+from zoo.testing.answers import Outputs, flat
+from zoo.testing.examples import TEXTS
 from zoo.testing.filled import filled_tensor
 
-if TYPE_CHECKING:
-    from zoo.io.source import RasterSource
-
 SIDE = 64  # px; ours: small, and large enough for five halvings
-Outputs = dict[str, Tensor]
 
 
 class CheckFailed(AssertionError):
@@ -108,22 +106,38 @@ class Subject:
 
     @property
     def feeds(self) -> list[tuple[InputSpec, ...]]:
-        """Ways to feed the network: one alternative for each input, each alternative in one of them at least."""
+        """Ways to feed the network: one alternative for each input, each alternative in one of them at least.
+
+        The last is without what is optional, if something is.
+        """
         names = dict.fromkeys(item.name for item in self.variant.inputs)
         choices = [[item for item in self.variant.inputs if item.name == name] for name in names]
-        return [tuple(row[index % len(row)] for row in choices) for index in range(max(map(len, choices)))]
+        feeds = [tuple(row[index % len(row)] for row in choices) for index in range(max(map(len, choices)))]
+        needed = tuple(item for item in feeds[0] if not item.optional)
+        return [*feeds, needed] if 0 < len(needed) < len(feeds[0]) else feeds
 
     @property
-    def rasters(self) -> tuple[InputSpec, ...]:
-        """The first feed, for checks that need pixels.
+    def readable(self) -> tuple[InputSpec, ...]:
+        """What files give the network, of the first feed: all of it but words.
 
         Raises:
-            NotApplicable: an input is no raster or photograph.
+            NotApplicable: it takes only words.
         """
-        feed = self.feeds[0]
-        if any(item.kind not in (Kind.RASTER, Kind.IMAGE) for item in feed):
-            raise NotApplicable("no raster input")
-        return feed
+        found = tuple(item for item in self.feeds[0] if item.kind is not Kind.TEXT)
+        if not found:
+            raise NotApplicable("words only")
+        return found
+
+    @property
+    def pixels(self) -> tuple[InputSpec, ...]:
+        """The same, for checks that need maps.
+
+        Raises:
+            NotApplicable: an input is a table.
+        """
+        if any(item.kind is Kind.TABLE for item in self.readable):
+            raise NotApplicable("answers for sites, each by itself")
+        return self.readable
 
     def step_px(self, item: InputSpec) -> int:
         """The number of pixels that sides are multiples of."""
@@ -134,47 +148,41 @@ class Subject:
         step = self.step_px(item)
         return item.window or -(-SIDE // step) * step
 
-    def raw(self, item: InputSpec, *, batch: int = 2, size: tuple[int, int] | None = None, seed: int = 0) -> Tensor:
-        """(B, C, H, W) plausible numbers of a file: noise of unit variance taken back through the declared steps."""
-        height, width = size or (self.side(item), self.side(item))
-        times = (item.times or 3,) if item.kind is Kind.SERIES else ()
-        shape = (batch, *times, len(item.bands), height, width)
-        if item.kind not in (Kind.RASTER, Kind.IMAGE, Kind.SERIES):
-            raise NotApplicable(f"no example of {item.kind.value} inputs")
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        for step in reversed(item.steps):
-            noise = _undone(step, noise)
-        return noise.clamp(min=1.0) if item.nodata == 0 else noise
+    def numbers(self, item: InputSpec, *, size: tuple[int, int] | None = None, seed: int = 0) -> Tensor:
+        """Plausible numbers of a file, bands first; see `zoo.testing.examples`."""
+        return examples.numbers(item, size=size or (self.side(item),) * 2, seed=seed)
 
     def tensors(
         self, feed: Sequence[InputSpec], *, batch: int = 2, size: tuple[int, int] | None = None, seed: int = 0
     ) -> dict[str, Tensor]:
         """Prepared inputs of the network, by name."""
-        from zoo.inputs.preprocess import Preprocess
-
         made = {}
         for place, item in enumerate(feed):
-            raw = self.raw(item, batch=batch, size=size, seed=seed + place)
-            flat = raw.flatten(0, -4)
-            prepared = Preprocess(item)(flat, resize=size is None)
-            made[item.name] = prepared.reshape(raw.shape[:-2] + prepared.shape[-2:])
+            if item.kind is Kind.TEXT:
+                made[item.name] = self.token_ids(batch, first=seed)
+                continue
+            sides = size or (self.side(item),) * 2
+            made[item.name] = examples.prepared_batch(
+                item, batch=batch, size=sides, seed=seed + place, resize=size is None
+            )
         return made
 
-    def source(self, item: InputSpec, raw: Tensor, names: Sequence[str] | None = None) -> RasterSource:
-        """A georeferenced raster of (C, H, W) numbers whose bands are named."""
-        from affine import Affine
+    def token_ids(self, batch: int, first: int = 0) -> Tensor:
+        """(B, L) of example texts.
 
-        from zoo.io.rasters import open_array
+        Raises:
+            NotApplicable: the tokenizer's files were not fetched.
+        """
+        from zoo.predict.texts import tokenizer_of
 
-        gsd_m = item.gsd_m[0] if item.gsd_m else 10.0
-        return open_array(
-            raw.numpy(),
-            names=tuple(names or item.band_ids),
-            crs="EPSG:32632",
-            transform=Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_200_000),
-            nodata=item.nodata,
-            name=f"a raster of the check ({item.label or item.name})",
-        )
+        if self.variant.weights is not None and self.variant.weights.companions:
+            self.published()
+        texts = [TEXTS[(first + index) % len(TEXTS)] for index in range(batch)]
+        return tokenizer_of(self.filled)(texts)
+
+    def source(self, item: InputSpec, given: Tensor, names: Sequence[str] | None = None) -> Any:
+        """A source of numbers, bands first, whose bands are named."""
+        return examples.source(item, given, tuple(names or item.band_ids))
 
     # ----------------------------------------------------------------------------------------------------- answers
 
@@ -184,9 +192,13 @@ class Subject:
         tensors: Mapping[str, Tensor],
         bands: Mapping[str, tuple[str, ...]] | None = None,
     ) -> dict[str, Any]:
-        """Bands and masks that go with prepared tensors, as `Model.forward` takes them."""
-        valid = {name: torch.ones_like(one[:, 0], dtype=torch.bool) for name, one in tensors.items() if one.ndim == 4}
-        return {"bands": {item.name: item.band_ids for item in feed} | dict(bands or {}), "valid": valid}
+        """Bands, masks and times that go with prepared tensors, as `Model.forward` takes them."""
+        told = [item for item in feed if item.kind is not Kind.TEXT]
+        return {
+            "bands": {item.name: item.band_ids for item in told} | dict(bands or {}),
+            "valid": {item.name: examples.validity(item, tensors[item.name]) for item in told},
+            "times": {item.name: examples.days(tensors[item.name]) for item in told if item.kind is Kind.SERIES},
+        }
 
     def answer(
         self,
@@ -199,20 +211,6 @@ class Subject:
     ) -> Outputs:
         """What the network says of prepared tensors."""
         return flat(model.forward(tensors, precision=precision, **self.arguments(feed, tensors, bands)))
-
-    def answer_for(self, model: Model, feed: Sequence[InputSpec], sources: Mapping[str, Any]) -> Outputs:
-        """What the model says of rasters, through the same opening, matching and preprocessing as a user's files."""
-        from zoo.options import Options
-        from zoo.predict.scene import open_scene
-        from zoo.tiling import Window
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ZooWarning)
-            scene = open_scene(narrowed(model, feed), dict(sources), Options())
-        batch = scene.prepare(
-            scene.read([Window(0, 0, scene.grid.height, scene.grid.width)]), model.device, resize=True
-        )
-        return flat(model.forward(batch.tensors, bands=batch.bands, valid=batch.valid))
 
 
 def subject_of(reference: str) -> Subject:
@@ -229,73 +227,7 @@ def subject_of(reference: str) -> Subject:
     )
 
 
-def flat(output: Any, name: str = "") -> Outputs:
-    """The tensors of an output by name: `pooled`, `tokens`, `boxes.0`."""
-    if isinstance(output, Tensor):
-        return {name or "output": output}
-    if isinstance(output, tuple) and hasattr(output, "_asdict"):
-        output = output._asdict()
-    elif isinstance(output, list | tuple):
-        output = {str(index): one for index, one in enumerate(output)}
-    if not isinstance(output, Mapping):
-        return {}
-    return {key: one for part, value in output.items() for key, one in flat(value, f"{name}.{part}".strip(".")).items()}
-
-
-def apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
-    """Largest difference between two answers, as a share of the largest number; infinite where they do not compare."""
-    if ours.keys() != theirs.keys():
-        return math.inf
-    return max((_apart(ours[name], theirs[name]) for name in ours), default=math.inf)
-
-
-def identical(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
-    """Whether two answers (or state dicts) have the same bits."""
-    return ours.keys() == theirs.keys() and all(
-        ours[name].dtype == theirs[name].dtype and torch.equal(ours[name].nan_to_num(), theirs[name].nan_to_num())
-        for name in ours
-    )
-
-
 def builder_path(path: str) -> Any:
     """The object that `"pkg.mod:name"` names."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _apart(ours: Tensor, theirs: Tensor) -> float:
-    if ours.shape != theirs.shape:
-        return math.inf
-    if not ours.numel():
-        return 0.0
-    ours, theirs = ours.double(), theirs.double()
-    difference = float((ours - theirs).abs().max())
-    scale = max(float(ours.abs().max()), float(theirs.abs().max()), 1e-12)
-    return difference / scale if math.isfinite(difference) else math.inf
-
-
-def narrowed(model: Model, feed: Sequence[InputSpec]) -> Model:
-    """The model with only the alternatives of `feed`, so that no other one competes for the bands."""
-    return replace(model, variant=replace(model.variant, inputs=tuple(feed)))
-
-
-def _undone(step: Step, x: Tensor) -> Tensor:
-    """(..., C, H, W) numbers that `step` turns into about `x`."""
-
-    def per_band(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values)[:, None, None]
-
-    match step:
-        case Scale():
-            return (x - step.offset) / step.factor
-        case Clip():
-            return x.clamp(step.low, step.high)
-        case Decibel():
-            return 10 ** (x / 10)
-        case Percentile():
-            low, high = per_band(step.low), per_band(step.high)
-            return low + (0.5 + x / 6).clamp(0.02, 0.98) * (high - low)
-        case Normalise():
-            return x * per_band(step.std) + per_band(step.mean)
-        case _:
-            return x

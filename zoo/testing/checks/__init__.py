@@ -9,7 +9,6 @@ from zoo.testing.checks.data import (
     check_missing_band,
     check_nodata,
     check_recipe,
-    check_seams,
     check_size,
 )  # fmt: skip
 from zoo.testing.checks.description import check_import, check_licences, check_pins, check_spec
@@ -22,6 +21,7 @@ from zoo.testing.checks.network import (
     check_pure_forward,
     check_scales_nothing,
 )  # fmt: skip
+from zoo.testing.checks.seams import check_seams
 from zoo.testing.checks.weights import check_golden, check_save_load, check_state_keys, check_strict_load
 
 CHECKS = (

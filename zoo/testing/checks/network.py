@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.spec import InputSpec, Task
-from zoo.testing.subject import Outputs, Subject, apart, builder_path, fail, flat, identical
+from zoo.tasks.detect import DetectOutput
+from zoo.tasks.forecast import ForecastMap, ForecastOutput
+from zoo.tasks.retrieve import RetrieveOutput
+from zoo.testing.answers import Outputs, apart, flat, identical
+from zoo.testing.subject import Subject, builder_path, fail
 
 # What networks of a task return.
 OUTPUTS = {
@@ -26,6 +30,7 @@ OUTPUTS = {
 REORDERED = 1e-4
 # Ours: bfloat16 has 8 bits; some hundred layers of rounding stay below this share of the range.
 BF16 = 0.1
+UNIT = 1e-3  # ours: how far from 1 the length of a unit vector may be
 SCALINGS = {
     "add", "sub", "mul", "div", "rsub", "rdiv", "true_divide", "pow", "exp", "sqrt", "log", "log2", "log10", "log1p",
     "clamp", "clip",
@@ -38,7 +43,7 @@ MOVES = {
 
 
 def check_output(subject: Subject) -> None:
-    """The network returns its task's NamedTuple, with one row per image and one channel per class."""
+    """The network returns its task's NamedTuple, with one row per example, one channel per class, and what else it means."""
     task = subject.spec.task_of(subject.variant)
     kind = builder_path(OUTPUTS[task]) if task in OUTPUTS else tuple
     feed = subject.feeds[0]
@@ -48,13 +53,14 @@ def check_output(subject: Subject) -> None:
         fail(f"forward returned a {type(output).__name__}", kind.__name__, f"See zoo.tasks.{task.value}.")
     made = flat(output)
     for name, one in made.items():
-        if one.ndim and one.shape[:1] != (2,):  # a scalar is of the network: the scale of similarities
-            fail(f"{name} has shape {tuple(one.shape)} for two images", "the batch first", "")
+        if one.ndim and one.shape[:1] != (2,):  # no example's: the scale of similarities
+            fail(f"{name} has shape {tuple(one.shape)} for a batch of two", "the batch first", "")
     classes = len(subject.variant.classes)
     if classes and "logits" in made and made["logits"].shape[1] != classes:
         fail(f"logits have {made['logits'].shape[1]} channels", f"{classes}, as the variant has classes", "")
+    _check_meaning(subject, output)
     dense = dense_name(subject, made, tensors)
-    if dense is None and any(one.ndim == 4 for one in made.values()):
+    if dense is None and any(one.ndim >= 4 for one in made.values()):
         fail(
             f"no dense output has {subject.variant.stride} input pixels per pixel: "
             + ", ".join(f"{name} {tuple(one.shape)}" for name, one in made.items()),
@@ -86,15 +92,15 @@ def check_gradients(subject: Subject) -> None:
 
 
 def check_batch_invariance(subject: Subject) -> None:
-    """An image's answer does not depend on the other images of its batch."""
+    """The answer for an image, site or text does not depend on the others of its batch."""
     feed = subject.feeds[0]
     tensors = subject.tensors(feed, batch=3)
     together = subject.answer(subject.model, feed, tensors)
     alone = subject.answer(subject.model, feed, {name: one[1:2] for name, one in tensors.items()})
-    difference = apart({name: one[1:2] for name, one in together.items()}, alone)
+    difference = apart({name: one[1:2] if one.ndim else one for name, one in together.items()}, alone)
     if difference > REORDERED:
         fail(
-            f"alone, an image's answer differs by {difference:.1%} of the range",
+            f"alone, an example's answer differs by {difference:.1%} of the range",
             f"at most {REORDERED:.2%}",
             "Something is averaged over the batch: batch statistics in evaluation mode, or a mean over the wrong axis.",
         )
@@ -160,7 +166,7 @@ def check_scales_nothing(subject: Subject) -> None:
     """The network applies no constant to its input: scaling is declared in `InputSpec.steps`, and happens once."""
     for feed in subject.feeds:
         tensors = subject.tensors(feed)
-        watch = _Watch(tensors.values())
+        watch = _Watch(one for one in tensors.values() if one.is_floating_point())
         with watch:
             subject.answer(subject.model, feed, tensors)
         if watch.found:
@@ -173,10 +179,38 @@ def check_scales_nothing(subject: Subject) -> None:
 
 def dense_name(subject: Subject, made: Outputs, tensors: Mapping[str, Tensor]) -> str | None:
     """The output with one pixel per `stride` pixels of the input, if there is one."""
-    height, width = next(iter(tensors.values())).shape[-2:]
     stride = subject.variant.stride
-    sides = (-(-height // stride), -(-width // stride))
-    return next((name for name, one in made.items() if one.ndim == 4 and tuple(one.shape[-2:]) == sides), None)
+    for given in tensors.values():
+        if given.ndim >= 4:
+            sides = tuple(-(-side // stride) for side in given.shape[-2:])
+            return next((name for name, one in made.items() if one.ndim >= 4 and tuple(one.shape[-2:]) == sides), None)
+    return None
+
+
+def _check_meaning(subject: Subject, output: Any) -> None:
+    """What the numbers of a task's output must be, whatever the weights."""
+    match output:
+        case ForecastOutput():
+            ForecastMap(subject.variant).maps(output)
+        case DetectOutput():
+            classes = len(subject.variant.classes)
+            if output.scores.shape[2] != classes:
+                fail(f"scores have {output.scores.shape[2]} columns", f"{classes}, as the variant has classes", "")
+            points = output.points_px
+            if points.shape[1] > 1 and (points.amax() - points.amin()) <= 1:
+                fail("all points lie within one pixel", "pixels of the window", "Are they shares of its side?")
+            boxes = output.boxes_px
+            if boxes is not None and (boxes[..., 2:] < boxes[..., :2]).any():
+                fail("boxes end before they begin", "x_min, y_min, x_max, y_max", "Are they centres and sizes?")
+            if output.scores.min() < 0 or output.scores.max() > 1:
+                fail(f"scores reach from {output.scores.min():.3g} to {output.scores.max():.3g}", "0 to 1", "Sigmoid?")
+        case RetrieveOutput():
+            for name in ("image", "text"):
+                vectors = getattr(output, name)
+                if vectors is not None and (vectors.norm(dim=-1) - 1).abs().max() > UNIT:
+                    fail(
+                        f"vectors of {name} have lengths up to {vectors.norm(dim=-1).max():.3g}", "1", "Normalise them."
+                    )
 
 
 class _Watch(TorchFunctionMode):

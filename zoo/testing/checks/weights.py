@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.model import load
+from zoo.testing.answers import apart, identical
 from zoo.testing.golden import keys_of, recorded_keys, replayed
-from zoo.testing.subject import CheckFailed, Subject, apart, fail, identical
+from zoo.testing.subject import CheckFailed, Subject, fail
 
 # Ours: float32 sums in another order, on another machine, through some hundred layers.
 GOLDEN = 1e-3
