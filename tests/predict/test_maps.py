@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rasterio.transform import from_origin
 from toy import BANDS, INPUT, STRIDE, PatchMean, toy_model
 
 from zoo.errors import ConfigError, InputError, OutputError
+from zoo.predict.assemble import Assembly
 from zoo.spec import Band, Fill, InputSpec, Kind
 from zoo.tasks.pretrain import EmbedOutput
 
@@ -250,3 +252,44 @@ def test_the_command_line_tells_of_each_input(monkeypatch, tmp_path, pixels, zoo
     assert "say INPUT=VALUE to give one for each input" in errors
     code, _, errors = zoo_command(*line, "--scale", "many")
     assert (code, "many is no number" in errors) == (2, True)
+
+
+@pytest.mark.parametrize("blend", ["none", "mean"])
+def test_a_disk_that_is_too_small_is_told_before_the_work(tmp_path, pixels, monkeypatch, blend):
+    scene = write(tmp_path / "scene.tif", pixels)
+    monkeypatch.setattr("zoo.predict.work.shutil.disk_usage", lambda _: SimpleNamespace(free=8000))
+    with pytest.raises(
+        OutputError, match=r"out.tif needs 0.00 GB while it is made.* has 0.00 GB left; free some space"
+    ):
+        toy_model().embed(scene, tmp_path / "out.tif", blend=blend, batch_size=2)
+    assert len(PatchMean.calls) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
+
+
+def test_the_room_that_is_asked_for_is_that_of_parts_and_result(tmp_path, pixels, monkeypatch):
+    scene = write(tmp_path / "scene.tif", pixels)
+    asked = []
+    monkeypatch.setattr("zoo.predict.work.Work.check_room", lambda _, **needs: asked.append(needs))
+    toy_model().embed(scene, tmp_path / "out.tif", batch_size=2)
+    (needs,) = asked
+    assert needs["part_bytes"] == 2 * 8 * 8 * (3 * 4 + 1)
+    assert needs["num_parts"] == 8  # 3 x 5 windows of 32 px
+    assert needs["result_bytes"] == 23 * 33 * 3 * 4
+
+
+def test_blending_maps_few_parts_at_a_time(tmp_path, pixels, monkeypatch):
+    scene = write(tmp_path / "scene.tif", pixels)
+    toy_model().embed(scene, tmp_path / "many.tif", blend="cosine", batch_size=2)
+    mapped = []
+    real = Assembly._part
+
+    def part(self, batch):
+        found = real(self, batch)
+        mapped.append(sum(self.work.size(one) for one in self._mapped))
+        return found
+
+    monkeypatch.setattr(Assembly, "_part", part)
+    monkeypatch.setattr("zoo.predict.assemble.MAPPED_BYTES", 4000)
+    toy_model().embed(scene, tmp_path / "few.tif", blend="cosine", batch_size=2)
+    assert 2000 < max(mapped) <= 4000
+    assert digest(tmp_path / "few.tif") == digest(tmp_path / "many.tif")

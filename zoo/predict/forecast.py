@@ -120,8 +120,8 @@ class _Parts(Work):
         super().__init__(work.folder, {})
         self._first = first
 
-    def open(self, batch: int) -> Any:
-        return super().open(self._first + batch)
+    def _part(self, batch: int) -> Path:
+        return super()._part(self._first + batch)
 
 
 def forecast(model: Model, source: Any, out: Path | None, options: Options) -> SeriesResult | RasterResult:

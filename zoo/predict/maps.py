@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from zoo import tiling
 from zoo.errors import ConfigError, InputError
+from zoo.io.grid import Grid
 from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Blend, Options
@@ -55,6 +56,13 @@ class _Job:
             return 1.0, 1.0
         original, computed = self.scene.original, self.scene.grid.coarser(self.model.variant.stride)
         return computed.height / original.height, computed.width / original.width
+
+    @property
+    def result_grid(self) -> Grid:
+        """Size, CRS and transform of the result."""
+        if isinstance(self.scene, FittedScene):
+            return self.scene.original
+        return self.scene.grid.coarser(self.model.variant.stride)
 
     @property
     def blend(self) -> Blend:
@@ -97,7 +105,7 @@ def map_scene(
             tiles,
             batch_size=options.batch_size,
             load=lambda batch: scene.read([tile.read for tile in batch]),
-            compute=lambda read: _answer(job, read),
+            compute=lambda read: _answer(job, read, work),
             work=work,
             what=f"{model.spec.name} {scene.label}",
             workers=options.workers,
@@ -172,7 +180,7 @@ def lattice_of(
     return tiling.lattice(height, width, window, stride, halo, grain_px=multiple)
 
 
-def _answer(job: _Job, read: dict[str, Any]) -> tuple[Arrays, dict[str, str]]:
+def _answer(job: _Job, read: dict[str, Any], work: Work) -> tuple[Arrays, dict[str, str]]:
     """Maps of one batch of windows, and which of their cells had data."""
     model, stride = job.model, job.model.variant.stride
     batch = job.scene.prepare(read, model.device, resize=False)
@@ -181,7 +189,22 @@ def _answer(job: _Job, read: dict[str, Any]) -> tuple[Arrays, dict[str, str]]:
     maps = job.task.maps(output).float()
     notes = {"cells": str(int(seen.sum())), "channels": str(maps.shape[1])}
     kept = job.task.finish(maps) if job.finishes_early else maps
-    return {"maps": kept.cpu().numpy(), "seen": seen.cpu().numpy().astype(np.uint8)}, notes
+    arrays = {"maps": kept.cpu().numpy(), "seen": seen.cpu().numpy().astype(np.uint8)}
+    if work.is_empty():
+        _check_room(job, work, arrays, maps.shape[1])
+    return arrays, notes
+
+
+def _check_room(job: _Job, work: Work, arrays: Arrays, channels: int) -> None:
+    """Raise if the disk cannot hold what is to come: the first batch tells how many maps a window gives."""
+    bands = job.task.bands(job.model.variant, channels)
+    pixels = job.result_grid.height * job.result_grid.width
+    windows = min(job.options.batch_size, len(job.tiles))
+    work.check_room(
+        part_bytes=sum(array.nbytes for array in arrays.values()) * windows // len(arrays["seen"]),
+        num_parts=stream.num_batches(job.tiles, job.options.batch_size),
+        result_bytes=0 if job.out is None else pixels * len(bands.names) * np.dtype(bands.dtype).itemsize,
+    )
 
 
 def _cells_with_data(valid: Tensor, stride: int) -> Tensor:
@@ -214,9 +237,8 @@ def _assembled(job: _Job, work: Work) -> RasterResult:
         channels=channels,
         fit=job.fit,
     )
-    grid = scene.original if isinstance(scene, FittedScene) else scene.grid.coarser(job.model.variant.stride)
     dtype = "float16" if options.float16 and bands.dtype == "float32" else bands.dtype
-    with open_sink(job.out, grid, bands, dtype=dtype, provenance=job.provenance) as sink:
+    with open_sink(job.out, job.result_grid, bands, dtype=dtype, provenance=job.provenance) as sink:
         for block in sink.blocks():
             sink.write(block, parts.block(block))
     return sink.result()

@@ -44,6 +44,12 @@ def map_species(job: SpeciesJob, out: Path | None) -> RasterResult:
 
     plan = job.plan("map") | {"window": str(tiles[0].read)}
     with session(out, plan, resume=job.options.resume) as work:
+        pixels, numbers = grid.height * grid.width, len(job.chosen)
+        work.check_room(
+            part_bytes=tiles[0].read.height * tiles[0].read.width * (4 * numbers + 1),
+            num_parts=len(tiles),
+            result_bytes=0 if out is None else pixels * numbers * 4,
+        )
         is_main = run_job(job, tiles, load, compute, work)
         result = _assembled(job, grid, tiles, work, out) if is_main else None
     if result is None:

@@ -111,6 +111,21 @@ class Work:
         part = self.open(batch)
         return {name: part.get_tensor(name) for name in part.keys()}, dict(part.metadata() or {})  # noqa: SIM118
 
+    def size(self, batch: int) -> int:
+        """Bytes of the part of one batch."""
+        return self._part(batch).stat().st_size
+
+    def check_room(self, *, part_bytes: int, num_parts: int, result_bytes: int) -> None:
+        """Raise `OutputError`, before the long work, if the disk cannot hold the parts that are missing and the result."""
+        missing = max(num_parts - sum(1 for _ in self.folder.glob("[0-9]*.safetensors")), 0)
+        needed, free = missing * part_bytes + result_bytes, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OutputError(
+                f"{self.folder.name.removesuffix('.parts')} needs {needed / 1e9:.2f} GB while it is made, of which"
+                f" {missing * part_bytes / 1e9:.2f} GB for what the windows say, and {self.folder.parent} has"
+                f" {free / 1e9:.2f} GB left; free some space or choose another place"
+            )
+
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
