@@ -322,6 +322,22 @@ def test_the_shorter_side_is_scaled_and_the_centre_cut(height, width):
     np.testing.assert_allclose(profile.diff()[5:-5].numpy(), min(height, width) / 30, rtol=0.02)
 
 
+@pytest.mark.parametrize("kernel", [Kernel.SPLINE, Kernel.BICUBIC])
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (24, 24), (96, 50)])
+def test_the_mask_is_resized_and_cut_as_the_pixels_are(kernel, height, width):
+    """The image says itself where it has data: 1 there, 0 elsewhere."""
+    valid = torch.ones(2, height, width, dtype=torch.bool)
+    valid[0, : height // 3], valid[1, :, width // 2 :] = False, False
+    prepare = Preprocess(an_input(Resize(size=(24, 24), shorter=30, kernel=kernel, source=OURS), bands=1))
+    image = prepare(valid[:, None].float(), resize=True)[:, 0]
+    mask = prepare.prepared_mask(valid, resize=True)
+    assert mask.shape == image.shape
+    assert 0.2 < mask.float().mean() < 0.8
+    assert mask[image > 0.8].all()
+    assert not mask[image < 0.2].any()
+    assert prepare.prepared_mask(valid, resize=False) is valid
+
+
 def test_a_cut_larger_than_the_shorter_side_is_the_specs_fault():
     with pytest.raises(SpecError, match="shorter side of 20 px"):
         Preprocess(an_input(Resize(size=(24, 24), shorter=20, source=OURS)))

@@ -219,6 +219,14 @@ def test_nan_and_infinity_are_never_data(write, nodata):
     assert np.argwhere(~valid).tolist() == [[0, 0], [1, 1]]
 
 
+def test_numbers_beyond_physics_are_never_data(write):
+    """A fill value that the file does not declare, as GDAL and ESRI write it."""
+    pixels = ramp(dtype="float32")
+    pixels[0, 0, 0], pixels[2, 1, 1], pixels[1, 2, 2] = -3.4028235e38, 1e38, 1e20
+    _, valid = open_raster(write(pixels)).read()
+    assert np.argwhere(~valid).tolist() == [[0, 0], [1, 1]]
+
+
 def test_the_lowest_float32_as_nodata_is_found_in_float32(write):
     pixels = ramp(dtype="float32")
     pixels[:, 0, 0] = np.finfo(np.float32).min

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from zoo.errors import InputError, SpecError
 from zoo.inputs.radiometry import LinearMap, Numbers
-from zoo.inputs.resize import resize, spline_resize
+from zoo.inputs.resize import resize, resize_mask, spline_resize
 from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resize, Scale, Step
 
 __all__ = ["Preprocess", "spline_resize"]
@@ -87,6 +87,13 @@ class Preprocess:
         for stage in self._whole if resize else self._windows:
             x, missing = stage.run(x, missing)
         return x
+
+    def prepared_mask(self, valid: Tensor, *, resize: bool = False) -> Tensor:
+        """Where the prepared tensor has data, (B, h, w), of a mask (B, H, W) of the pixels; cut as they are."""
+        for stage in self._whole if resize else self._windows:
+            if isinstance(stage, _Resize):
+                return resize_mask(valid, stage.step)
+        return valid
 
     def sized(self, size: tuple[int, int]) -> Preprocess:
         """The same steps, of which the resize brings images to `size` (height, width) and cuts nothing."""

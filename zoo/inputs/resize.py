@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -43,6 +44,13 @@ def resize(x: Tensor, step: Resize) -> Tensor:
     spare = [side - kept for side, kept in zip(x.shape[-2:], step.size, strict=True)]
     top, left = (extra // 2 if spline else round(extra / 2) for extra in spare)
     return x[..., top : top + step.size[0], left : left + step.size[1]]
+
+
+def resize_mask(valid: Tensor, step: Resize) -> Tensor:
+    """(B, H, W) of whole images to (B, h, w): whether the nearest pixel held data, cut as `resize` cuts."""
+    kernel = Kernel.SPLINE if step.kernel is Kernel.SPLINE else Kernel.BILINEAR
+    plain = replace(step, kernel=kernel, order=0, antialias=False, clip=False)
+    return resize(valid[:, None].float(), plain)[:, 0] >= 0.5
 
 
 def spline_resize(

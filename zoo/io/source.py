@@ -18,6 +18,8 @@ from zoo.tiling import Window
 Pixels = np.ndarray[Any, np.dtype[Any]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
+BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
+
 
 @dataclass(frozen=True, kw_only=True)
 class RasterSource:
@@ -132,7 +134,7 @@ class RasterSource:
         join = np.logical_and if self.dtype == "uint8" else np.logical_or
         valid: Mask = ~join.reduce(missing)
         if np.issubdtype(pixels.dtype, np.floating):
-            valid &= np.isfinite(pixels).all(axis=0)
+            valid &= (np.abs(pixels) < np.float32(BEYOND_DATA)).all(axis=0)
         return valid
 
     def _comparable(self, channel: int) -> Any:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from zoo.errors import InputError
 from zoo.inputs.match import match
@@ -96,7 +95,7 @@ class Scene:
             pixels, mask = read[feed.name]
             here = torch.from_numpy(mask).to(device)
             tensors[feed.name] = feed.preprocess(torch.from_numpy(pixels).to(device), here, resize=resize)
-            valid[feed.name] = _at_size(here, tensors[feed.name])
+            valid[feed.name] = feed.preprocess.prepared_mask(here, resize=resize)
         return Batch(tensors=tensors, bands=self.bands, valid=valid)
 
 
@@ -118,13 +117,6 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
     _check_shared_grid(feeds)
     return Scene(feeds=feeds, label=where)
-
-
-def _at_size(valid: Tensor, tensor: Tensor) -> Tensor:
-    """(B, h, w): where the resized image had data, at the nearest pixel."""
-    if valid.shape[1:] == tensor.shape[2:]:
-        return valid
-    return functional.interpolate(valid[:, None].float(), tensor.shape[2:], mode="nearest")[:, 0] > 0
 
 
 def check_georeference(scene: Scene) -> None:
