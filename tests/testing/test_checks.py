@@ -303,12 +303,23 @@ def test_the_decorator_gives_a_case_per_check(toy, tmp_path):
     assert any(line.startswith("check_seams: fail: windows of 96 px with a halo of") for line in lines)
 
 
-def test_the_command_line_shows_a_line_per_check(toy, zoo_command):
+def test_the_command_line_shows_what_there_is_to_say(toy, zoo_command):
     toy()
     code, out, err = zoo_command("check", "toy")
     assert (code, err) == (0, "")
-    assert len(out.splitlines()) == len(CHECKS) + 1
-    assert out.splitlines()[-1] == f"toy@demo: {len(CHECKS)} pass"
+    *lines, last = out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[f"check_{name}", "pass"] for name in ("golden", "dtype", "seams")]
+    assert last == f"toy@demo: {len(CHECKS)} pass"
+    assert len(zoo_command("check", "toy", "--all")[1].splitlines()) == len(CHECKS) + 1
+
+
+def test_a_failure_is_told_whole_in_narrow_terminals_too(toy, zoo_command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    (reason,) = failed(toy(*RAMP)).values()
+    code, out, _ = zoo_command("check", "toy")
+    assert code == 1
+    assert max(map(len, out.splitlines())) <= 70
+    assert " ".join(reason.split()) in " ".join(out.split())
 
 
 def test_the_command_line_fails_with_the_model(toy, zoo_command):
