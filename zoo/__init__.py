@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from zoo.errors import ZooError
     from zoo.hookspecs import hookimpl
+    from zoo.io.arrays import open_array
     from zoo.model import Model, build, load
     from zoo.predict.retrieval import search
     from zoo.registry import find, list_models
@@ -29,9 +30,10 @@ _HOMES = {
     "hookimpl": "zoo.hookspecs",
     "list_models": "zoo.registry",
     "load": "zoo.model",
+    "open_array": "zoo.io.arrays",
     "search": "zoo.predict.retrieval",
 }
-__all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load", "search"]
+__all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load", "open_array", "search"]
 
 
 def __getattr__(name: str) -> Any:

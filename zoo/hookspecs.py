@@ -38,7 +38,11 @@ def zoo_register_commands(cli: click.Group) -> None:
 
 @hookspec(firstresult=True)
 def zoo_open_source(uri: str, inputs: Sequence[InputSpec]) -> Any | None:
-    """Open data that zoo's own readers cannot (a cloud store, an instrument's format); `None` = not mine."""
+    """Open data that zoo's own readers cannot (a cloud store, an instrument's format); `None` = not mine.
+
+    Returns a `zoo.io.source.RasterSource`, such as `zoo.open_array` gives. `inputs` is empty where zoo only asks whether
+    a folder is one source rather than a folder of files.
+    """
 
 
 @hookspec(firstresult=True)

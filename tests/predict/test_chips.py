@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.transform import from_origin
 from toy import BANDS, PatchMean, toy_model
 
-from zoo.errors import InputError, OutputError
+import zoo
+from zoo.errors import InputError, OutputError, PluginError, ZooWarning
+from zoo.io.rasters import open_raster, open_source
+from zoo.predict.sources import expand, is_collection, state_of
 
 MEAN = np.array([30.0, 32.0, 28.0])
 STD = np.array([16.0, 18.0, 20.0])
@@ -118,3 +125,101 @@ def test_class_scores_sum_to_one(folder, tmp_path):
     assert "class0/0.tif" in first
     with pytest.raises(OutputError, match=r"class scores are a table.*\.parquet"):
         toy_model().classify(folder, tmp_path / "classes.tif")
+
+
+def test_a_doubt_is_told_of_the_first_chip_alone(tmp_path):
+    for name in ("a", "b", "c"):
+        write(tmp_path / f"{name}.tif", chip(ord(name)) * 1000)
+    with pytest.warns(ZooWarning, match=r"outside|expected about") as told:
+        toy_model().embed(tmp_path, tmp_path / "table.csv", workers=1)
+    messages = [str(one.message) for one in told if issubclass(one.category, ZooWarning)]
+    assert len(messages) == 1
+    assert messages[0].endswith("said once, other files may be alike")
+
+
+def test_a_list_holds_paths(tmp_path):
+    with pytest.raises(InputError, match="a list holds a ndarray; expected paths of files: give arrays one at a time"):
+        toy_model().embed([chip(0), chip(1)], tmp_path / "table.csv")
+
+
+def test_ids_of_equal_names_hold_nothing_of_this_machine(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "a.tif", chip(0))
+    assert toy_model().embed(str(tmp_path / "*" / "a.tif")).ids == ("x/a.tif", "y/a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".SAFE", ".zarr"])
+def test_a_product_that_is_a_folder_is_one_source(tmp_path, suffix):
+    product = tmp_path / "chips" / f"S2A{suffix}"
+    product.mkdir(parents=True)
+    write(product / "B02.tif", chip(0))
+    write(tmp_path / "chips" / "a.tif", chip(1))
+    assert not is_collection(product)
+    assert is_collection(tmp_path / "chips")
+    assert [path.name for path in expand(tmp_path / "chips")] == [product.name, "a.tif"]
+
+
+def test_a_folder_that_a_plugin_opens_is_one_source(tmp_path, make_plugin):
+    make_plugin(
+        "cube",
+        """
+    @hookimpl
+    def zoo_open_source(uri):
+        import numpy, zoo
+        if uri.endswith("cube"):
+            return zoo.open_array((numpy.arange(3072) % 59 + 1).reshape(3, 32, 32).astype("uint16"), names=("B02", "B03", "B04"))
+""",
+    )
+    (tmp_path / "cube").mkdir()
+    write(tmp_path / "cube" / "part.tif", chip(0))
+    table = toy_model().embed(tmp_path / "cube", tmp_path / "table.csv")
+    assert len(table) == 1
+    cube = (np.arange(3072) % 59 + 1).reshape(3, 32, 32)
+    np.testing.assert_allclose(table.values[0], vector(cube), atol=1e-6)
+
+
+def test_a_plugin_that_opens_something_else_is_named(tmp_path, make_plugin):
+    make_plugin("cube", "    @hookimpl\n    def zoo_open_source(uri):\n        return uri.upper()")
+    with pytest.raises(
+        PluginError, match=r"plugin 'cube' \(zoo-cube\) opened x.cube as a str; expected a .*RasterSource"
+    ):
+        open_source("x.cube")
+
+
+def test_plans_tell_files_of_one_name_apart(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.tif").write_bytes(b"same")
+        os.utime(tmp_path / folder / "a.tif", ns=(0, 0))
+    one, other = (state_of(tmp_path / folder / "a.tif") for folder in ("x", "y"))
+    assert one[1:] == other[1:] == (4, 0)
+    assert one != other
+
+
+def test_messages_say_what_to_give_instead(tmp_path):
+    model = toy_model()
+    with pytest.raises(InputError, match=r"no CRS.*zoo.open_array\(pixels, names=.*crs=.*transform="):
+        model.embed(chip(0), bands=BANDS)
+    placed = zoo.open_array(chip(0), names=BANDS, crs="EPSG:32632", transform=from_origin(0, 0, 10, 10))
+    assert model.embed(placed).grid.crs.to_epsg() == 32632
+    photo = tmp_path / "photo.png"
+    Image.fromarray(chip(0).transpose(1, 2, 0).astype("uint8")).save(photo)
+    with pytest.raises(InputError, match=r"photograph has no place for a map: name a table .*--crs"):
+        model.embed(photo, tmp_path / "map.tif", bands=BANDS)
+    with pytest.raises(InputError, match=f"input image is {tmp_path.name}, which holds many files; expected one file"):
+        model.embed({"image": tmp_path}, tmp_path / "map.tif")
+    with pytest.raises(OutputError, match=r"f.tif is one file, and .* holds many; name a folder"):
+        model.embed(tmp_path, tmp_path / "f.tif")
+
+
+def test_opening_pictures_leaves_the_warning_filters_of_other_threads_alone(tmp_path):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((8, 8, 3), 90, "uint8")).save(photo)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("error")
+        with ThreadPoolExecutor(4) as pool:
+            assert [one.height for one in pool.map(open_raster, [photo] * 40)] == [8] * 40
+        kinds = [kind for _, _, kind, *_ in warnings.filters]
+        assert (len(kinds), kinds[-1]) == (2, Warning)

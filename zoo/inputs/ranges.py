@@ -52,6 +52,7 @@ def check_range(
     *,
     radiometry: Radiometry | None = None,
     where: str = "",
+    doubted: set[str] | None = None,
 ) -> None:
     """Warn when numbers cannot belong to the statistics that the input declares.
 
@@ -61,6 +62,8 @@ def check_range(
             where a band has no data.
         radiometry: what the file or the user says of the numbers.
         where: the file, for messages.
+        doubted: causes of doubt that were told already, of other files of the run: they are not told again, and a new
+            one is added.
 
     Warns:
         ZooWarning: the first of these doubts that applies: numbers already reflectance, linear power or decibels;
@@ -72,10 +75,22 @@ def check_range(
     if not seen:
         return
     label = spec.label or spec.name
-    doubt = _unit_doubt(seen) or _offset_doubt(seen, said) or _constant_doubt(seen) or _outside_doubt(seen)
-    if doubt:
-        at = f"{where}: " if where else ""
-        warnings.warn(f"{at}{doubt} (input {label})", ZooWarning, stacklevel=2)
+    doubts = {
+        "unit": _unit_doubt(seen),
+        "offset": _offset_doubt(seen, said),
+        "constant": _constant_doubt(seen),
+        "outside": _outside_doubt(seen),
+    }
+    cause, doubt = next(((cause, doubt) for cause, doubt in doubts.items() if doubt), ("", None))
+    key = f"{cause} {spec.name} {label}"
+    if doubt is None or (doubted is not None and key in doubted):
+        return
+    again = ""
+    if doubted is not None:
+        doubted.add(key)
+        again = "; said once, other files may be alike"
+    at = f"{where}: " if where else ""
+    warnings.warn(f"{at}{doubt} (input {label}){again}", ZooWarning, stacklevel=2)
 
 
 def _seen(spec: InputSpec, percentiles: list[list[float]], to_declared: LinearMap) -> list[_Seen]:

@@ -20,7 +20,7 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from zoo.errors import InputError
+from zoo.errors import InputError, PluginError
 from zoo.io import photographs
 from zoo.io.arrays import ArraySource, open_array
 from zoo.io.grid import Grid
@@ -133,6 +133,7 @@ def open_source(
 
     Raises:
         InputError: nobody can open it.
+        PluginError: a plugin opened it as something else than a raster.
     """
     if isinstance(source, RasterSource):
         opened = source
@@ -140,15 +141,32 @@ def open_source(
         try:
             opened = open_raster(source)
         except InputError:
-            from zoo.plugins import plugins
-
-            found = plugins().first("zoo_open_source", uri=os.fspath(source), inputs=inputs)
+            found = _opened_by_plugin(os.fspath(source), inputs)
             if found is None:
                 raise
             opened = found
     else:
         opened = open_array(source)
     return opened.declared(crs=crs, nodata=nodata)
+
+
+def _opened_by_plugin(uri: str, inputs: Sequence[InputSpec]) -> RasterSource | None:
+    """What the first plugin that knows the data makes of them.
+
+    Raises:
+        PluginError: it is no `RasterSource`.
+    """
+    from zoo.plugins import plugins
+
+    for plugin, found in plugins().call("zoo_open_source", uri=uri, inputs=inputs):
+        if found is not None and not isinstance(found, RasterSource):
+            raise PluginError(
+                f"plugin {plugin.name!r} ({plugin.distribution}) opened {uri} as a {type(found).__name__}; expected a"
+                " zoo.io.source.RasterSource, such as zoo.open_array gives; report it to the plugin's authors"
+            )
+        if found is not None:
+            return found
+    return None
 
 
 class _File:
@@ -193,14 +211,18 @@ class _File:
             return pixels, _own_mask(handle, indexes, place) if masked else None
 
 
-_opening = threading.Lock()  # `catch_warnings` changes the filters of all threads
+_filtering = threading.Lock()
 
 
 def open_dataset(path: str | os.PathLike[str], mode: str = "r", **profile: Any) -> Any:
-    """`rasterio.open` without its warning that a picture has no place on the ground."""
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, mode, **profile)
+    """`rasterio.open` without its warning that a picture has no place on the ground.
+
+    The filter stays: `catch_warnings` would put back the filters of all threads, those that another one just made too.
+    """
+    with _filtering:
+        if not any(action == "ignore" and kind is NotGeoreferencedWarning for action, _, kind, *_ in warnings.filters):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    return rasterio.open(path, mode, **profile)
 
 
 def _own_mask(handle: Any, indexes: Sequence[int], place: Any) -> Mask:

@@ -23,9 +23,9 @@ from zoo.tasks.base import MapTask, Numbers
 from zoo.tiling import Tile, Window
 
 # Ours: of the parts that stay mapped while blocks are put together. What was read of them counts as memory of the
-# process: 512 MB of parts (32 of 8 windows, 256 px, 8 classes) took 1340 MB in all, 64 MB take 860 and a sixth more time.
-MAPPED_BYTES = 64 << 20
-PIECE_BYTES = 32 << 20  # ours: of the float64 sums of all maps, which a block of class ids is 300 times smaller than
+# process: 512 MB of parts (32 of 8 windows, 256 px, 8 classes) took 1340 MB in all, 64 MB 860, 32 MB less; a sixth more time.
+MAPPED_BYTES = 32 << 20
+PIECE_BYTES = 16 << 20  # ours: of the float64 sums of all maps, which a block of class ids is 300 times smaller than
 LEAST_PIECE = 64  # px
 
 

@@ -23,7 +23,7 @@ from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
 from zoo.predict.collection import items_of
-from zoo.predict.scene import Batch, Scene, open_scene
+from zoo.predict.scene import Batch, Scene, open_scene, scene_opener
 from zoo.predict.sources import check_kept, is_collection, label, state_of
 from zoo.predict.work import Arrays, session
 from zoo.results.rows import ChipTable
@@ -83,10 +83,13 @@ def table_of(
     chips = _windows(source, scene, options) if scene else [Chip(id=i.id, source=i.path) for i in items_of(source)]
     provenance = model.provenance(options.recorded())
     told = [[chip.id, str(chip.window), *state_of(chip.source)] for chip in chips]
-    plan = {"source": told, "provenance": provenance.tags(), "columns": columns, "kind": "table"}
+    scene_state = scene.fingerprint() if scene else None
+    plan = {"source": told, "scene": scene_state, "provenance": provenance.tags(), "columns": columns, "kind": "table"}
+
+    open_one = scene_opener(model, options)
 
     def load(batch: Sequence[Chip]) -> tuple[list[_Seen], dict[int, str]]:
-        return _read(model, scene, batch, options)
+        return _read(open_one, scene, batch)
 
     def compute(loaded: tuple[list[_Seen], dict[int, str]]) -> tuple[Arrays, dict[str, str]]:
         return _answer(model, *loaded, options, rows)
@@ -121,13 +124,13 @@ def _windows(source: Any, scene: Scene, options: Options) -> list[Chip]:
 
 
 def _read(
-    model: Model, scene: Scene | None, chips: Sequence[Chip], options: Options
+    open_one: Callable[[Any], Scene], scene: Scene | None, chips: Sequence[Chip]
 ) -> tuple[list[_Seen], dict[int, str]]:
     """Prepared chips, and by slot why the others could not be."""
     seen, failed = [], {}
     for slot, chip in enumerate(chips):
         try:
-            place = scene or open_scene(model, chip.source, options)
+            place = scene or open_one(chip.source)
             grid = place.grid
             window = chip.window or Window(0, 0, grid.height, grid.width)
             shown = window.clipped(grid.height, grid.width)

@@ -5,6 +5,7 @@ Files are dealt to the processes; what was made of each is kept as a part, so th
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,9 +71,11 @@ def items_of(source: Any) -> list[Item]:
     """
     files = expand(source)
     folder = Path(source) if isinstance(source, str | Path) and Path(source).is_dir() else None
-    names = [str(file.relative_to(folder)) if folder else file.name for file in files]
+    names = [file.relative_to(folder).as_posix() if folder else file.name for file in files]
     if len(set(names)) < len(names):  # a glob over several folders
-        names = [str(file) for file in files]
+        whole = [file.absolute() for file in files]
+        shared = os.path.commonpath([file.parent for file in whole])
+        names = [file.relative_to(shared).as_posix() for file in whole]
     return [Item(id=name, path=file) for name, file in zip(names, files, strict=True)]
 
 

@@ -25,7 +25,7 @@ from zoo.predict import assemble, stream
 from zoo.predict.collection import Collected, Item, Steps, check_targets, items_of, targets_of
 from zoo.predict.collection import run as collect
 from zoo.predict.photographs import FittedScene
-from zoo.predict.scene import Scene, check_georeference, open_scene
+from zoo.predict.scene import Scene, check_georeference, open_scene, scene_opener
 from zoo.predict.sources import check_kept
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult, open_sink
@@ -136,9 +136,10 @@ def map_each(model: Model, source: Any, out: Path | None, options: Options, task
             kept[item.id] = result
         return {}, {}
 
+    open_one = scene_opener(model, options)
     parts = collect(
         items,
-        Steps(open=lambda item: open_scene(model, item.path, options), make=make),
+        Steps(open=lambda item: open_one(item.path), make=make),
         out=out,
         plan={"provenance": model.provenance(options.recorded()).tags(), "kind": type(task).__name__},
         what=f"{model.spec.name}, {len(items)} files",

@@ -79,8 +79,8 @@ class _Job:
         rules = {"min_score": str(self.min_score), "max_points": str(self.max_points), "dor": str(self.dor)}
         return self.model.provenance(self.options.recorded() | rules)
 
-    def open(self, source: Any) -> Scene:
-        scene = open_scene(self.model, source, self.options)
+    def open(self, source: Any, doubted: set[str] | None = None) -> Scene:
+        scene = open_scene(self.model, source, self.options, doubted=doubted)
         check_georeference(scene)
         return fitted(scene)
 
@@ -109,9 +109,10 @@ def _found(model: Model, source: Any, out: Path | None, options: Options) -> tup
         del item
         return _on_scene(job, scene, None, share=False)[:2]
 
+    doubted: set[str] = set()
     parts = collection.run(
         items,
-        collection.Steps(open=lambda item: job.open(item.path), make=make),
+        collection.Steps(open=lambda item: job.open(item.path, doubted), make=make),
         out=out,
         plan={"provenance": job.provenance.tags(), "kind": "points"},
         what=f"{model.spec.name}, {len(items)} files",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from zoo.inputs.match import match
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.radiometry import Radiometry, product_level, radiometry
 from zoo.inputs.ranges import check_range
+from zoo.io.arrays import ArraySource
 from zoo.io.grid import Grid
+from zoo.io.photographs import PhotoSource
 from zoo.io.rasters import open_source
 from zoo.io.source import Mask, Pixels, RasterSource
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.sources import label
+from zoo.predict.sources import is_collection, label
 from zoo.spec import InputSpec, Kind
 from zoo.tiling import Window
 
@@ -99,13 +101,20 @@ class Scene:
         return Batch(tensors=tensors, bands=self.bands, valid=valid)
 
 
-def open_scene(model: Model, source: Any, options: Options) -> Scene:
+def scene_opener(model: Model, options: Options) -> Callable[[Any], Scene]:
+    """`open_scene` for the files of one run: a doubt about their numbers is told of the first file alone."""
+    doubted: set[str] = set()
+    return lambda source: open_scene(model, source, options, doubted=doubted)
+
+
+def open_scene(model: Model, source: Any, options: Options, *, doubted: set[str] | None = None) -> Scene:
     """Open `source` for `model`.
 
     Args:
         model: says which inputs go together, and which bands each needs.
         source: a path, an array, a DataArray; or a mapping of input name to one of these.
         options: what the files do not say themselves.
+        doubted: doubts that were told already, and are not told again; see `check_range`.
 
     Raises:
         InputError: a file cannot be read, its bands do not fit, or two sources do not share a grid.
@@ -114,26 +123,36 @@ def open_scene(model: Model, source: Any, options: Options) -> Scene:
     by_name = _by_input(model, source)
     options.check_inputs([*by_name])
     shares = not isinstance(source, Mapping)
-    feeds = tuple(open_feed(model, name, item, options, shares=shares) for name, item in by_name.items())
+    feeds = tuple(
+        open_feed(model, name, item, options, shares=shares, doubted=doubted) for name, item in by_name.items()
+    )
     _check_shared_grid(feeds)
     return Scene(feeds=feeds, label=where)
 
 
 def check_georeference(scene: Scene) -> None:
     """Raise unless the scene has a CRS, for inputs that are rasters."""
-    if scene.grid.crs is None and any(feed.spec.kind is Kind.RASTER for feed in scene.feeds):
-        raise InputError(
-            f"{scene.label} has no CRS; expected a georeferenced raster."
-            " If you know it, say --crs EPSG:32632 (with the right code)"
-        )
+    if scene.grid.crs is not None or all(feed.spec.kind is not Kind.RASTER for feed in scene.feeds):
+        return
+    match scene.feeds[0].source:
+        case ArraySource():
+            advice = (
+                "an array does not say where it lies: give"
+                ' zoo.open_array(pixels, names=[...], crs="EPSG:32632", transform=...) instead'
+            )
+        case PhotoSource():
+            advice = "a photograph has no place for a map: name a table (.parquet, .csv), or say --crs if you know it"
+        case _:
+            advice = "if you know it, say --crs EPSG:32632 (with the right code)"
+    raise InputError(f"{scene.label} has no CRS; expected a georeferenced raster; {advice}")
 
 
 def state_of(source: RasterSource) -> str:
-    """Path, size and time of a file; a checksum of an array; something new for what can be neither."""
+    """Whole path, size and time of a file; a checksum of an array; something new for what can be neither."""
     path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)
     if path is not None and Path(path).exists():
         stat = Path(path).stat()
-        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+        return f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns}"
     if isinstance(pixels, np.ndarray):
         return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
     return path or str(uuid.uuid4())
@@ -149,10 +168,18 @@ def _by_input(model: Model, source: Any) -> dict[str, Any]:
         raise InputError(f"{model.name} has no input {sorted(unknown)}; its inputs are {', '.join(names)}")
     if missing := required - set(source):
         raise InputError(f"{model.name} also needs {', '.join(sorted(missing))}; got {', '.join(source)}")
+    if many := [name for name, item in source.items() if is_collection(item)]:
+        raise InputError(
+            f"input {many[0]} is {label(source[many[0]])}, which holds many files; expected one file for each input:"
+            " run once for each scene, or give the folder alone, where one file feeds all inputs"
+        )
     return {name: source[name] for name in names if name in source}
 
 
-def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: bool) -> Feed:
+def open_feed(
+    model: Model, name: str, item: Any, options: Options, *, shares: bool, doubted: set[str] | None = None
+) -> Feed:
+    """Open the source of one input; `shares` says whether other inputs are fed from it too."""
     options = options.of_input(name)
     choices = [spec for spec in model.variant.inputs if spec.name == name]
     shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
@@ -181,7 +208,7 @@ def open_feed(model: Model, name: str, item: Any, options: Options, *, shares: b
     preprocess = Preprocess(matched.spec, to_declared=said.to_declared(matched.spec, where))
     feed = Feed(name=name, spec=matched.spec, source=source, channels=matched.channels, preprocess=preprocess)
     _check_size(feed, where)
-    _check_numbers(feed, said, where)
+    _check_numbers(feed, said, where, doubted)
     return feed
 
 
@@ -194,7 +221,7 @@ def _check_size(feed: Feed, where: str) -> None:
         )
 
 
-def _check_numbers(feed: Feed, said: Radiometry, where: str) -> None:
+def _check_numbers(feed: Feed, said: Radiometry, where: str, doubted: set[str] | None) -> None:
     """Warn when a sample of the pixels cannot belong to the declared statistics."""
     source = feed.source
     side = min(SAMPLE_SIDE, source.height, source.width)
@@ -205,7 +232,7 @@ def _check_numbers(feed: Feed, said: Radiometry, where: str) -> None:
     data = np.concatenate([one[:, mask] for one, mask in zip(pixels, valid, strict=True)], axis=1)
     if data.shape[1]:
         percentiles = np.nanpercentile(data.astype(np.float64), [1, 50, 99], axis=1)
-        check_range(feed.spec, percentiles, radiometry=said, where=where)
+        check_range(feed.spec, percentiles, radiometry=said, where=where, doubted=doubted)
 
 
 def _check_shared_grid(feeds: Sequence[Feed]) -> None:

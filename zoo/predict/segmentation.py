@@ -20,7 +20,7 @@ from zoo.predict import collection
 from zoo.predict.collection import Collected, Item
 from zoo.predict.maps import map_scene
 from zoo.predict.photographs import fitted
-from zoo.predict.scene import Scene, open_scene
+from zoo.predict.scene import Scene, open_scene, scene_opener
 from zoo.predict.sources import is_collection, label
 from zoo.predict.work import Arrays
 from zoo.processes import Alone, processes
@@ -130,9 +130,10 @@ def _cover_alone(model: Model, source: Any, out: Path, options: Options) -> Cove
 
 
 def _run(model: Model, items: list[Item], make: Any, *, out: Path | None, options: Options) -> collection.Parts:
+    open_one = scene_opener(model, options)
     return collection.run(
         items,
-        collection.Steps(open=lambda item: fitted(open_scene(model, item.path, options)), make=make),
+        collection.Steps(open=lambda item: fitted(open_one(item.path)), make=make),
         out=out,
         plan={"provenance": model.provenance(options.recorded()).tags(), "kind": f"segment {options.format}"},
         what=f"{model.spec.name}, {len(items)} files",

@@ -12,24 +12,36 @@ from zoo.errors import InputError, OutputError
 # Rasters and photographs that GDAL and Pillow read everywhere; other files in a folder are not data.
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".png", ".jpg", ".jpeg", ".img", ".nc")
 
+PRODUCTS = (".safe", ".zarr")  # folders that are one source
+
 
 def is_collection(source: Any) -> bool:
-    """Whether `source` is a folder, a glob pattern or a list: many files rather than one."""
+    """Whether `source` is a folder, a glob pattern or a list: many files rather than one.
+
+    A product that is a folder (`.SAFE`, `.zarr`), or a folder that a plugin opens, is one source.
+    """
     if isinstance(source, list | tuple):
         return True
-    return isinstance(source, str | Path) and (Path(source).is_dir() or _is_pattern(str(source)))
+    if not isinstance(source, str | Path):
+        return False
+    return not _is_product(Path(source)) if Path(source).is_dir() else _is_pattern(str(source))
 
 
 def expand(source: Any) -> list[Path]:
-    """Files of a folder (recursive), a glob pattern or a list, sorted by path.
+    """Files of a folder (recursive), a glob pattern or a list, sorted by path; products that are folders count as files.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or a list holds something else than paths.
     """
     if isinstance(source, list | tuple):
-        return [Path(item) for item in source]
-    if Path(source).is_dir():
-        found = [file for file in sorted(Path(source).rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
+        if strange := [item for item in source if not isinstance(item, str | Path)]:
+            raise InputError(
+                f"a list holds a {type(strange[0]).__name__}; expected paths of files: give arrays one at a time, each"
+                " (bands, H, W)"
+            )
+        found, expected = [Path(item) for item in source], "paths"
+    elif Path(source).is_dir():
+        found = [path for path in sorted(Path(source).rglob("*")) if _is_data(path, Path(source))]
         expected = f"files ending in {', '.join(SUFFIXES)}"
     else:
         found = sorted(Path(name) for name in glob.glob(str(source), recursive=True))
@@ -37,6 +49,21 @@ def expand(source: Any) -> list[Path]:
     if not found:
         raise InputError(f"{source}: no data found; expected {expected}")
     return found
+
+
+def _is_data(path: Path, folder: Path) -> bool:
+    """Whether `path` somewhere below `folder` is one of its sources, and not a part of one."""
+    if any(part.suffix.lower() in PRODUCTS for part in path.relative_to(folder).parents):
+        return False
+    return path.suffix.lower() in PRODUCTS if path.is_dir() else path.suffix.lower() in SUFFIXES
+
+
+def _is_product(folder: Path) -> bool:
+    from zoo.plugins import plugins
+
+    return (
+        folder.suffix.lower() in PRODUCTS or plugins().first("zoo_open_source", uri=str(folder), inputs=()) is not None
+    )
 
 
 def label(source: Any) -> str:
@@ -48,12 +75,12 @@ def label(source: Any) -> str:
     return str(getattr(source, "name", None) or type(source).__name__)
 
 
-def state_of(source: Any) -> tuple[int, int]:
-    """Size in bytes and time of a file; 0 for what is none (its failure is told when it is opened)."""
+def state_of(source: Any) -> tuple[str, int, int]:
+    """Whole path, size in bytes and time of a file, for plans; nothing of what is none (its failure is told later)."""
     if not isinstance(source, str | Path) or not Path(source).is_file():
-        return 0, 0
+        return "", 0, 0
     stat = Path(source).stat()
-    return stat.st_size, stat.st_mtime_ns
+    return str(Path(source).resolve()), stat.st_size, stat.st_mtime_ns
 
 
 def check_kept(source: Any, out: Path | None) -> None:
