@@ -8,6 +8,8 @@ from typing import Any
 
 from zoo.errors import ConfigError
 
+OTHER_FAILED = 75  # exit code of a process that has nothing to say of its own; EX_TEMPFAIL of sysexits.h
+
 
 @functools.cache
 def processes() -> Any:
@@ -27,6 +29,14 @@ def processes() -> Any:
             " or torchrun with ACCELERATE_USE_CPU=true where there is no accelerator"
         )
     return state
+
+
+def wait_for_all(crew: Any) -> None:
+    """Wait until every process of `crew` has come here; where one has ended instead, end quietly: it says why itself."""
+    try:
+        crew.wait_for_everyone()
+    except RuntimeError as err:  # the connection to it is closed
+        raise SystemExit(OTHER_FAILED) from err
 
 
 def _wants_cpu() -> bool:

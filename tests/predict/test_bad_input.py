@@ -5,7 +5,6 @@ All through the command line, for a model of twelve bands that stands as a plugi
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +50,7 @@ def site(make_plugin):
     (package / "__init__.py").write_text("")
     (package / "network.py").write_text((Path(__file__).parent / "toy.py").read_text())
     save_file({"gain": torch.full((1,), 2.0)}, package / "weights.safetensors")
-    yield folder
-    for module in [module for module in sys.modules if module.partition(".")[0] == "twelve_network"]:
-        del sys.modules[module]
+    return folder
 
 
 @pytest.fixture

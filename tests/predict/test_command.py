@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
+
+import zoo
+from zoo.cli import main
+from zoo.errors import ConfigError
 
 LOG = """
 
@@ -91,30 +95,26 @@ def test_errors_say_what_to_type(installed_toy, scene, tmp_path, zoo_command, ar
     assert sorted(file.name for file in tmp_path.iterdir()) == ["scene.tif", "site"]
 
 
-def test_two_processes_write_the_same_bytes_as_one(installed_toy, scene, tmp_path):
+@pytest.mark.parametrize("suffix", ["tif", "parquet"])
+def test_two_processes_write_the_same_bytes_as_one(installed_toy, scene, tmp_path, zoo_command, two_processes, suffix):
     network, log = tmp_path / "site" / "toy_network" / "network.py", tmp_path / "log"
     network.write_text(network.read_text().replace("self.calls.append(len(image))", f"_log({str(log)!r})") + LOG)
-    command = [sys.executable, "-m", "zoo", "embed", installed_toy, str(scene)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = ["embed", installed_toy, scene, "--batch-size", "2"]
     for name, processes in (("one", 1), ("two", 2)):
-        for suffix in ("tif", "parquet"):
-            out = str(tmp_path / f"{name}.{suffix}")
-            log.write_text("")
-            subprocess.run(
-                [*command, out, "--batch-size", "2", "--processes", str(processes)],
-                check=True,
-                env=environment,
-                capture_output=True,
-            )
-            batches = log.read_text().split()
-            assert len(batches) == 8  # 15 windows, two a batch: each computed once, and by all processes
-            assert len(set(batches)) == processes
-    for suffix in ("tif", "parquet"):
-        assert digest(tmp_path / f"one.{suffix}") == digest(tmp_path / f"two.{suffix}")
+        log.write_text("")
+        out = tmp_path / f"{name}.{suffix}"
+        if processes == 1:
+            assert zoo_command(*arguments, out)[0] == 0
+        else:
+            two_processes(*arguments, out)
+        batches = log.read_text().split()
+        assert len(batches) == 8  # 15 windows, two a batch: each computed once, and by all processes
+        assert len(set(batches)) == processes
+    assert digest(tmp_path / f"one.{suffix}") == digest(tmp_path / f"two.{suffix}")
     assert not list(tmp_path.glob("*.parts"))
 
 
-def test_ctrl_c_leaves_no_output_and_resume_finishes_it(installed_toy, scene, tmp_path):
+def test_ctrl_c_leaves_no_output_and_resume_finishes_it(installed_toy, scene, tmp_path, zoo_command):
     slow = tmp_path / "site" / "toy_network" / "network.py"
     text = slow.read_text()
     slow.write_text(text.replace("self.calls.append(len(image))", "__import__('time').sleep(0.3)"))
@@ -132,26 +132,90 @@ def test_ctrl_c_leaves_no_output_and_resume_finishes_it(installed_toy, scene, tm
     assert "Traceback" not in errors
     assert not out.exists()
     slow.write_text(text)
-    subprocess.run([*command, "--resume"], check=True, capture_output=True)
-    whole = tmp_path / "whole.tif"
-    subprocess.run([*command[:6], str(whole), "--batch-size", "1"], check=True, capture_output=True)
-    assert digest(out) == digest(whole)
+    arguments = ["embed", installed_toy, scene, "--batch-size", "1"]
+    assert zoo_command(*arguments, out, "--resume")[0] == 0
+    assert zoo_command(*arguments, tmp_path / "whole.tif")[0] == 0
+    assert digest(out) == digest(tmp_path / "whole.tif")
 
 
-def test_what_one_of_two_processes_meets_is_said_once(installed_toy, scene, tmp_path):
-    out = tmp_path / "features.tif"
-    command = [sys.executable, "-m", "zoo", "embed", installed_toy, str(scene), str(out), "--bands", "B02,B03"]
-    done = subprocess.run([*command, "--processes", "2"], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "--bands names 2 channels" in done.stderr
-    assert not list(tmp_path.glob("features*"))
+@pytest.fixture
+def launched(capfd, monkeypatch):
+    """`launched("embed", ...)` with `--processes 2`, started from here: (exit code, stderr of all processes)."""
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in (*arguments, "--processes", "2")])
+        return ended.value.code, capfd.readouterr().err
+
+    return run
 
 
-def test_plain_torchrun_without_an_accelerator_shares_too(installed_toy, scene, tmp_path):
+def test_processes_are_started_and_share(installed_toy, scene, tmp_path, launched):
+    assert launched("embed", installed_toy, scene, tmp_path / "two.tif")[0] == 0
+    zoo.load(installed_toy, device="cpu").embed(scene, tmp_path / "one.tif")
+    assert digest(tmp_path / "one.tif") == digest(tmp_path / "two.tif")
+    assert not list(tmp_path.glob("*.parts"))
+    # What both meet is said once.
+    code, errors = launched("embed", installed_toy, scene, tmp_path / "three.tif", "--bands", "B02,B03")
+    assert code == 1
+    assert "Traceback" not in errors
+    assert errors.count("--bands names 2 channels") == 1
+    assert not list(tmp_path.glob("three*"))
+
+
+def test_plain_torchrun_without_an_accelerator_shares_too(installed_toy, scene, tmp_path, zoo_command):
     out, one = tmp_path / "features.tif", tmp_path / "one.tif"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    arguments = ["-m", "zoo", "embed", installed_toy, str(scene)]
-    subprocess.run([*torchrun, *arguments, str(out)], check=True, capture_output=True, timeout=240)
-    subprocess.run([sys.executable, *arguments, str(one)], check=True, capture_output=True, timeout=120)
+    command = [*torchrun, "-m", "zoo", "embed", installed_toy, str(scene), str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    assert zoo_command("embed", installed_toy, scene, one)[0] == 0
     assert digest(out) == digest(one)
+
+
+def test_what_one_process_alone_meets_ends_all(installed_toy, scene, tmp_path, launched):
+    """A block that cannot be read, in batch 21 of 64: the other process waits, and is not left waiting."""
+    tiled = tmp_path / "tiled.tif"
+    profile = {"driver": "GTiff", "height": 512, "width": 512, "count": 3, "dtype": "uint16", "tiled": True}
+    place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_200_000, 10, 10)}
+    pixels = np.random.default_rng(0).integers(1, 60, (3, 512, 512)).astype("uint16")
+    with rasterio.open(tiled, "w", blockxsize=32, blockysize=32, compress="deflate", **profile, **place) as file:
+        file.write(pixels)
+        file.descriptions = BANDS
+    with rasterio.open(tiled) as file:  # block of column 4, row 5: between the places that are sampled beforehand
+        offset = int(file.get_tag_item("BLOCK_OFFSET_4_5", "TIFF", bidx=1))
+    content = bytearray(tiled.read_bytes())
+    content[offset : offset + 200] = bytes(200)
+    tiled.write_bytes(content)
+    before = time.monotonic()
+    code, errors = launched("embed", installed_toy, tiled, tmp_path / "out.tif", "--batch-size", "4")
+    assert time.monotonic() - before < 90
+    assert code == 1
+    assert errors.count("cannot read rows 160-191, columns 128-159") == 1
+    assert errors.count("zoo: ") == 1
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out.tif").exists()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_no_data_in_several_processes(installed_toy, scene, tmp_path, launched):
+    with rasterio.open(scene, "r+") as file:
+        file.write(np.zeros((3, 92, 132), "uint16"))
+    code, errors = launched("embed", installed_toy, scene, tmp_path / "out.tif", "--batch-size", "2")
+    assert code == 1
+    assert errors.count("scene.tif holds no data") == 1
+    assert "Traceback" not in errors
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_results_in_memory_are_for_one_process(installed_toy, scene, monkeypatch, zoo_command):
+    crew = SimpleNamespace(num_processes=2, process_index=0, is_main_process=True)
+    monkeypatch.setattr("zoo.predict.work.processes", lambda: crew)
+    model = zoo.load(installed_toy, device="cpu")
+    for source in (scene, [scene, scene]):
+        with pytest.raises(ConfigError, match="results in memory are for one process; name an output file"):
+            model.embed(source)
+    code, _, errors = zoo_command("count", installed_toy, scene, "--processes", "2")
+    assert code == 1
+    assert "several processes share their work beside OUT; name one: zoo count toy" in errors

@@ -6,8 +6,6 @@ import gzip
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -351,7 +349,9 @@ def test_maps_of_many_species_and_wrong_outputs_are_refused(tmp_path, climate):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_command_names_species_by_list_or_file_and_rasters_by_input(make_plugin, tmp_path, climate, zoo_command):
+def test_the_command_names_species_by_list_or_file_and_rasters_by_input(
+    make_plugin, tmp_path, climate, zoo_command, two_processes
+):
     from safetensors.torch import save_file
 
     site = make_plugin(
@@ -403,17 +403,7 @@ def test_the_command_names_species_by_list_or_file_and_rasters_by_input(make_plu
     np.testing.assert_allclose(table["probability"], best, atol=1e-6)
     shared, alone = tmp_path / "shared.parquet", tmp_path / "alone.parquet"
     frame(300).to_csv(tmp_path / "sites.csv", index=False)
-    for target, extra in ((alone, ()), (shared, ("--processes", "2"))):
-        command = [
-            sys.executable,
-            "-m",
-            "zoo",
-            "predict",
-            "toysdm",
-            tmp_path / "sites.csv",
-            target,
-            "--batch-size",
-            "1",
-        ]
-        subprocess.run([*command, *extra], check=True, capture_output=True)
+    arguments = ["predict", "toysdm", tmp_path / "sites.csv", "--batch-size", "1"]
+    assert zoo_command(*arguments, alone)[0] == 0
+    two_processes(*arguments, shared)
     assert digest(shared) == digest(alone)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -270,12 +267,10 @@ def test_a_count_of_several_processes_needs_an_output(seeing, flight, zoo_comman
     assert "name one: zoo count seeing@brightest" in errors
 
 
-def test_two_processes_write_the_same_bytes_as_one(seeing, flight, tmp_path, zoo_command):
+def test_two_processes_write_the_same_bytes_as_one(seeing, flight, tmp_path, zoo_command, two_processes):
     arguments = ["predict", "seeing@brightest", str(flight / "a.png"), "--batch-size", "2"]
     assert zoo_command(*arguments, tmp_path / "one.parquet")[0] == 0
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "zoo", *arguments, str(tmp_path / "two.parquet"), "--processes", "2"]
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    two_processes(*arguments, tmp_path / "two.parquet")
     assert digest(tmp_path / "one.parquet") == digest(tmp_path / "two.parquet")
     assert not list(tmp_path.glob("*.parts"))
 

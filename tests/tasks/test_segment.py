@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -351,13 +348,11 @@ def test_resume_makes_only_what_is_missing(reefs, tmp_path, monkeypatch):
     assert csv.read_csv(out / "cover.csv")["image"].to_pylist() == ["a.jpg", "a.png", "deep/b.png"]
 
 
-def test_two_processes_make_the_same_files(seeing, reefs, tmp_path, zoo_command):
+def test_two_processes_make_the_same_files(seeing, reefs, tmp_path, zoo_command, two_processes):
     (reefs / "broken.jpg").unlink()
     arguments = ["predict", "seeing@strongest", str(reefs), "--format", "png"]
     assert zoo_command(*arguments, tmp_path / "one")[0] == 0
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "zoo", *arguments, str(tmp_path / "two"), "--processes", "2"]
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    two_processes(*arguments, tmp_path / "two")
     files = sorted(file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*.*"))
     assert [str(file) for file in files if file.suffix == ".png"] == ["a.jpg.png", "a.png.png", "deep/b.png"]
     assert [digest(tmp_path / "one" / file) for file in files] == [digest(tmp_path / "two" / file) for file in files]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyproj
 from pyarrow import csv as pa_csv
 from pyarrow import parquet
 from rasterio.crs import CRS
@@ -103,7 +104,7 @@ def geo_metadata(places: Places, crs: CRS | None) -> dict[str, Any]:
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": ["Point" if places.shape[1] == 1 else "Polygon"],
-        "crs": None if crs is None else crs.to_dict(projjson=True),
+        "crs": None if crs is None else _projjson(crs),
     }
     if places.shape[1] > 1:
         column["orientation"] = "counterclockwise"
@@ -111,6 +112,16 @@ def geo_metadata(places: Places, crs: CRS | None) -> dict[str, Any]:
     if len(located):
         column["bbox"] = [*located.min(axis=0).tolist(), *located.max(axis=0).tolist()]
     return {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
+
+
+def _projjson(crs: CRS) -> dict[str, Any]:
+    """A CRS as PROJ's JSON, by its code where it has one.
+
+    GDAL's own differs (WGS 84 as an ensemble or a datum) with whether the process met the code first in a file or here.
+    """
+    authority = crs.to_authority()
+    told: dict[str, Any] = pyproj.CRS(":".join(authority) if authority else crs.to_wkt()).to_json_dict()
+    return told
 
 
 def write_geojson(table: pa.Table, places: Places | None, crs: CRS | None, path: Path, tags: Mapping[str, str]) -> None:

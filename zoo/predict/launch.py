@@ -17,7 +17,10 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from zoo.processes import OTHER_FAILED
+
 POLL_S = 0.05
+GRACE_S = 2.0  # ours: the others notice within milliseconds when one ends
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
@@ -34,13 +37,15 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         running = [_start(arguments, rank, processes, port, said[rank]) for rank in range(processes)]
         try:
             failed = _wait(running)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what the first met as well, it has told
+                running[0].wait(GRACE_S)
         except KeyboardInterrupt:  # the terminal has told all of them
             failed = 0
             for process in running:
                 process.wait()
         finally:
             _stop(running)
-        if failed not in (None, 0):
+        if failed not in (None, 0) and (running[0].returncode <= 0 or running[0].returncode == OTHER_FAILED):
             said[failed].seek(0)
             sys.stderr.write(said[failed].read())
         return next((code for code in _codes(running, failed) if code), 0)
@@ -71,9 +76,10 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """The number of the process that fails first; `None` when all have ended well."""
     while True:
         codes = [process.poll() for process in running]
-        failed = next((rank for rank, code in enumerate(codes) if code), None)
-        if failed is not None or None not in codes:
-            return failed
+        failed = [rank for rank, code in enumerate(codes) if code]
+        culprits = [rank for rank in failed if codes[rank] != OTHER_FAILED]
+        if culprits or None not in codes:
+            return next(iter(culprits or failed), None)
         time.sleep(POLL_S)
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from zoo.predict.work import Arrays, Work
-from zoo.processes import Alone
+from zoo.processes import Alone, wait_for_all
 from zoo.progress import progress
 
 Unit = TypeVar("Unit")
@@ -66,7 +66,7 @@ def run(
         finally:
             for _, future in waiting:
                 future.cancel()
-    crew.wait_for_everyone()
+    wait_for_all(crew)
     return bool(crew.is_main_process)
 
 

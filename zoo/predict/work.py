@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from zoo.errors import ConfigError, InputError, OutputError
-from zoo.processes import Alone, processes
+from zoo.processes import Alone, processes, wait_for_all
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 PLAN = "plan.json"
@@ -163,13 +163,13 @@ def session(out: Path | None, plan: Mapping[str, Any], *, resume: bool = False, 
     work = Work(folder, plan, crew)
     if crew.is_main_process:
         work.begin(resume=resume)
-    crew.wait_for_everyone()
+    wait_for_all(crew)
     try:
         yield work
     except BaseException as err:
         if crew.is_main_process and (out is None or isinstance(err, InputError) or work.is_empty()):
             work.discard()
         raise
-    crew.wait_for_everyone()
+    wait_for_all(crew)
     if crew.is_main_process:
         work.discard()
