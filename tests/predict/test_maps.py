@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import torch
 from rasterio.transform import from_origin
 from toy import BANDS, INPUT, STRIDE, PatchMean, toy_model
 
-from zoo.errors import ConfigError, InputError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError, ZooWarning
 from zoo.predict.assemble import Assembly
 from zoo.spec import Band, Fill, InputSpec, Kind
 from zoo.tasks.pretrain import EmbedOutput
@@ -293,3 +294,12 @@ def test_blending_maps_few_parts_at_a_time(tmp_path, pixels, monkeypatch):
     toy_model().embed(scene, tmp_path / "few.tif", blend="cosine", batch_size=2)
     assert 2000 < max(mapped) <= 4000
     assert digest(tmp_path / "few.tif") == digest(tmp_path / "many.tif")
+
+
+def test_pixels_of_another_size_are_doubted(tmp_path, pixels):
+    scene = write(tmp_path / "scene.tif", pixels)
+    with pytest.warns(ZooWarning, match=r"scene\.tif has pixels of 10 m, and toy was made for 30 m"):
+        toy_model(replace(INPUT, gsd_m=(30.0, 30.0))).embed(scene)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        toy_model(replace(INPUT, gsd_m=(15.0, 60.0))).embed(scene)

@@ -19,12 +19,19 @@ from PIL import Image
 from rasterio.windows import Window
 
 import zoo
+from zoo.errors import ZooWarning
+from zoo.options import Options
+from zoo.predict.scene import open_scene
 from zoo.spec import Normalise, Percentile
 
 REAL = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared/data")) / "real"
 MODEL, STRIDE, SIDE = "smarties@demo", 8, 64
 
-pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no files in {REAL}; say where they are with ZOO_DATA")
+pytestmark = [
+    pytest.mark.skipif(not REAL.is_dir(), reason=f"no files in {REAL}; say where they are with ZOO_DATA"),
+    # True of most of these files, and asserted once, of Landsat.
+    pytest.mark.filterwarnings("ignore:.*has pixels of.*:zoo.errors.ZooWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +110,11 @@ def test_other_rasters_work_as_they_are(embed, demo, name, epsg, side, cell, nod
         values = file.read()
     by_hand = vectors(demo, window(name, row * STRIDE, col * STRIDE), nodata=nodata)
     np.testing.assert_allclose(values[:, row : row + 8, col : col + 8], by_hand, rtol=0, atol=1e-4)
+
+
+def test_pixels_far_from_those_of_the_model_are_doubted(demo):
+    with pytest.warns(ZooWarning, match=r"landsat_rgb\.tif has pixels of 300 m, and RGB was made for 5 to 10 m"):
+        open_scene(demo, REAL / "landsat_rgb.tif", Options())
 
 
 @pytest.mark.filterwarnings("default::zoo.errors.ZooWarning")

@@ -55,6 +55,14 @@ def test_parts_of_this_very_work_are_not_thrown_away(tmp_path):
     assert run(Work(tmp_path / "parts", {"a": 2})) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
+def test_parts_that_are_of_no_use_do_not_stand_in_the_way(tmp_path):
+    work = Work(tmp_path / "parts", {"a": 1})
+    run(work)
+    work.abandon()
+    assert len(run(Work(tmp_path / "parts", {"a": 1}))) == 3
+    assert sorted(file.name for file in (tmp_path / "parts").iterdir())[-1] == "plan.json"
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "thesis.txt").write_text("years of work")

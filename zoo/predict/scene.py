@@ -7,6 +7,7 @@ them into the tensors that the network takes.
 from __future__ import annotations
 
 import uuid
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 from zoo.inputs.match import match
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.radiometry import Radiometry, product_level, radiometry
@@ -35,6 +36,7 @@ from zoo.tiling import Window
 
 SAMPLE_WINDOWS = 3  # per axis; ours: nine small windows show a wrong scale at no cost
 SAMPLE_SIDE = 128
+GSD_SLACK = 2.0  # ours: pixels of half or twice the side are still of the same kind
 SAME_PLACE_PX = 0.01  # ours: two grids are one if no corner is further apart
 
 
@@ -208,6 +210,7 @@ def open_feed(
     preprocess = Preprocess(matched.spec, to_declared=said.to_declared(matched.spec, where))
     feed = Feed(name=name, spec=matched.spec, source=source, channels=matched.channels, preprocess=preprocess)
     _check_size(feed, where)
+    _check_gsd(feed, where, doubted)
     _check_numbers(feed, said, where, doubted)
     return feed
 
@@ -219,6 +222,25 @@ def _check_size(feed: Feed, where: str) -> None:
             f"{where} is {feed.source.height} x {feed.source.width} px; expected at least {least} x {least} px,"
             " the smallest that the network sees; give a larger scene"
         )
+
+
+def _check_gsd(feed: Feed, where: str, doubted: set[str] | None) -> None:
+    """Warn when pixels are much finer or coarser than those that the model was made for."""
+    declared, found = feed.spec.gsd_m, feed.source.gsd_m
+    if declared is None or found is None:
+        return
+    finest, coarsest = declared
+    if finest / GSD_SLACK <= found <= coarsest * GSD_SLACK or (doubted is not None and "gsd" in doubted):
+        return
+    if doubted is not None:
+        doubted.add("gsd")
+    wanted = f"{finest:g} m" if finest == coarsest else f"{finest:g} to {coarsest:g} m"
+    warnings.warn(
+        f"{where} has pixels of {found:.3g} m, and {feed.spec.label or feed.name} was made for {wanted}: what the network"
+        " takes for a field may be a forest; resample the scene (gdalwarp -tr) if the answer looks wrong",
+        ZooWarning,
+        stacklevel=2,
+    )
 
 
 def _check_numbers(feed: Feed, said: Radiometry, where: str, doubted: set[str] | None) -> None:

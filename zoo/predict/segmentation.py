@@ -23,7 +23,7 @@ from zoo.predict.photographs import fitted
 from zoo.predict.scene import Scene, open_scene, scene_opener
 from zoo.predict.sources import is_collection, label
 from zoo.predict.work import Arrays
-from zoo.processes import Alone, processes
+from zoo.processes import Alone, processes, wait_for_all
 from zoo.results.cover import Cover, CoverTable, cover_of, cover_table
 from zoo.results.maps import RasterResult
 from zoo.tasks.segment import LARGEST_BYTE, ClassMap, ScoreMap
@@ -64,10 +64,10 @@ def _map(model: Model, scene: Scene, out: Path | None, options: Options, *, shar
     try:
         stored = map_scene(model, scene, interim, options, task, share=share)
         result = replace(stored, data=stored.values)
-        crew.wait_for_everyone()
+        wait_for_all(crew)
         if crew.is_main_process:
             result.save(out)
-        crew.wait_for_everyone()
+        wait_for_all(crew)
     finally:
         if crew.is_main_process:
             interim.unlink(missing_ok=True)

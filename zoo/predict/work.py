@@ -24,7 +24,7 @@ from zoo.errors import ConfigError, InputError, OutputError
 from zoo.processes import Alone, processes, wait_for_all
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
-PLAN = "plan.json"
+PLAN, ABANDONED = "plan.json", "abandoned"
 
 
 class Work:
@@ -59,7 +59,7 @@ class Work:
                         f"{self.folder} holds parts of other work (another model, source or option);"
                         " run without --resume to start afresh"
                     )
-                if same and not resume and not self.is_empty():
+                if same and not resume and not self.is_empty() and not (self.folder / ABANDONED).exists():
                     raise ConfigError(
                         f"{self.folder} holds parts of this very work, from a run that was stopped; go on from them with"
                         " --resume, or remove that folder to start afresh"
@@ -67,6 +67,7 @@ class Work:
                 if not resume:
                     shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ABANDONED).unlink(missing_ok=True)
             temporary = plan.with_suffix(".new")
             temporary.write_text(self._plan)
             temporary.replace(plan)
@@ -126,6 +127,10 @@ class Work:
                 f" {free / 1e9:.2f} GB left; free some space or choose another place"
             )
 
+    def abandon(self) -> None:
+        """Say that the parts are of no use: for a process that must not remove what others still write to."""
+        (self.folder / ABANDONED).touch()
+
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -167,6 +172,8 @@ def session(out: Path | None, plan: Mapping[str, Any], *, resume: bool = False, 
     try:
         yield work
     except BaseException as err:
+        if isinstance(err, InputError) and not crew.is_main_process:
+            work.abandon()
         if crew.is_main_process and (out is None or isinstance(err, InputError) or work.is_empty()):
             work.discard()
         raise
