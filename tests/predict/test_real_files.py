@@ -140,7 +140,7 @@ def test_bands_without_names_are_asked_for_and_wrong_numbers_doubted(embed):
         ("corrupt.tif", (), ("cannot read rows", "damaged or cut short (298232 bytes)", "download or export it again")),
         ("all_nodata.tif", (), ("blue, green, red, nir fit 2 inputs", "--sensor S2-L2A or --sensor RGB")),
         ("all_nodata.tif", ("--sensor", "S2-L2A"), ("holds no data", "check the file", "--nodata")),
-        ("pelicans_drone.jpg", (), ("has no CRS", "expected a georeferenced raster", "--crs EPSG:")),
+        ("pelicans_drone.jpg", (), ("has no CRS", "expected a georeferenced raster", "name a table (.parquet, .csv)")),
         ("ariolimax.gpkg", (), ("ariolimax.gpkg",)),
     ],
 )
