@@ -155,7 +155,7 @@ def _facts(spec: ModelSpec, variant: Variant | None) -> str:
     reference = f"{spec.name}@{one.tag}"
     parts = [
         one.summary if variant and one.summary else spec.summary,
-        f"```python\nimport zoo\n\nmodel = zoo.load({reference!r})\n```",
+        f'```python\nimport zoo\n\nmodel = zoo.load("{reference}")\n```',
         "\n".join(_licence_table(spec, one)),
         f"`zoo info {reference}`:\n\n```text\n{describe(spec, one, plugin=f'zoo-{spec.name}')}\n```",
     ]

@@ -36,7 +36,8 @@ def install(packages: Sequence[str], *, editable: bool = False) -> Iterator[str]
         else:
             yield f"installed plugin {entry.name} {version}"
     if not new:
-        yield "installed; no new plugin came with it"
+        have = ", ".join(sorted(before)) or "none"
+        yield f"installed; no plugin came that was not there before (plugins: {have})"
     if broken:
         raise PluginError(
             "installed, but cannot be imported: "
@@ -46,11 +47,21 @@ def install(packages: Sequence[str], *, editable: bool = False) -> Iterator[str]
 
 
 def uninstall(packages: Sequence[str]) -> Iterator[str]:
-    """Remove `packages`; yields a line for each."""
+    """Remove plugins, called by their names or by those of their distributions; yields a line for each.
+
+    Raises:
+        PluginError: one of them is not installed (nothing is removed), or the installer failed.
+    """
+    homes = {entry.name: entry.dist.name for entry in installed() if entry.dist}
+    known = {home.lower(): home for home in homes.values()} | homes
+    if missing := [package for package in packages if package.lower() not in known]:
+        have = ", ".join(sorted(set(homes.values()))) or "none"
+        raise PluginError(f"{', '.join(missing)}: no such plugin is installed; installed plugins: {have}")
+    homes_of = [known[package.lower()] for package in packages]
     quiet = [] if shutil.which("uv") else ["-y"]
-    _run([*_installer("uninstall"), *quiet, *packages])
-    for package in packages:
-        yield f"removed {package}"
+    _run([*_installer("uninstall"), *quiet, *homes_of])
+    for home in homes_of:
+        yield f"removed {home}"
 
 
 def _installer(verb: str) -> list[str]:

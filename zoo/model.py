@@ -38,7 +38,7 @@ class Origin:
     report: LoadReport | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model:
     """A network with the description that says how to feed it and what its answers mean.
 
@@ -58,6 +58,10 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_wanted", frozenset(inspect.signature(self.module.forward).parameters))
+
+    def __repr__(self) -> str:
+        weights = self.origin.name if self.origin else "random weights"
+        return f"Model({self.name}, {self.task.value}, {weights}, on {self.device})"
 
     @property
     def name(self) -> str:

@@ -66,6 +66,9 @@ def test_what_the_installer_says_is_passed_on(site, zoo_command):
 
 def test_uninstall_works_for_a_plugin_that_cannot_be_imported(site, zoo_command):
     zoo_command("install", "zoo-broken")
-    code, said, errors = zoo_command("uninstall", "--yes", "zoo-broken")
+    code, _, errors = zoo_command("uninstall", "--yes", "nonsense")
+    assert code == 1
+    assert "nonsense: no such plugin is installed; installed plugins: zoo-broken" in errors
+    code, said, errors = zoo_command("uninstall", "--yes", "broken")
     assert (code, said, errors) == (0, "removed zoo-broken\n", "")
     assert "broken" not in zoo_command("plugins")[1]

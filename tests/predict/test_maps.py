@@ -240,7 +240,7 @@ def test_the_command_line_tells_of_each_input(monkeypatch, tmp_path, pixels, zoo
     radar = write(tmp_path / "s1.tif", pixels[:2].astype("float32") - 80, names=(None, None), nodata=None)
     optical = write(tmp_path / "s2.tif", pixels[1:], names=(None, None), nodata=None)
     monkeypatch.setattr("zoo.load", lambda *_, **__: joint_model())
-    line = ["embed", "toy", str(radar), str(tmp_path / "out.tif"), "--input", f"s2={optical}"]
+    line = ["embed", "./toy", str(radar), str(tmp_path / "out.tif"), "--input", f"s2={optical}"]
     code, _, errors = zoo_command(*line, "--bands", "s1=VH,VV", "--bands", "s2=B03,B02", "--nodata", "s2=0")
     assert (code, errors) == (0, "")
     expected = joint_model().embed(

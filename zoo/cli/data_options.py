@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -106,6 +107,8 @@ def run(
         )
     if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
+    _check_model(model)
+    _check_paths(source, out)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
 
@@ -123,6 +126,34 @@ def run(
         if show is not None:
             show(result)
         _report(result, out)
+
+
+def _check_model(model: str) -> None:
+    """Raise for a name that nobody has, before torch is imported: it takes seconds."""
+    from zoo.registry import find
+
+    if "/" not in model and not model.startswith("."):
+        find(model)
+
+
+def _check_paths(source: str, out: Path | None) -> None:
+    """Raise for what cannot be, before torch is imported: it takes seconds."""
+    from zoo.errors import InputError, OutputError
+    from zoo.plugins import plugins
+
+    theirs = plugins().manager.hook.zoo_open_source.get_hookimpls()  # what a plugin opens need not be a file
+    if (
+        not theirs
+        and not any(sign in source for sign in ":*?[")
+        and not source.startswith("/vsi")
+        and not Path(source).exists()
+    ):
+        folder = Path(source).parent
+        have = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+        near = difflib.get_close_matches(Path(source).name, have, n=1)
+        raise InputError(f"{source} does not exist" + (f"; did you mean {folder / near[0]}?" if near else ""))
+    if out is not None and out.suffix and not out.parent.is_dir():
+        raise OutputError(f"{out}: there is no folder {out.parent}; make it (mkdir -p {out.parent}) or choose another")
 
 
 def _is_taken(out: Path) -> bool:
@@ -146,7 +177,7 @@ def _sources(source: str, inputs: tuple[str, ...], loaded: Any) -> Any:
 def _report(result: Any, out: Path | None) -> None:
     failures = dict(getattr(result, "failures", {}))
     for name, why in failures.items():
-        click.echo(f"zoo: {name}: {why}", err=True)
+        click.echo(f"zoo: {name}: {why.removeprefix(f'{name}: ')}", err=True)
     if out is not None:
         click.echo(f"wrote {out}")
     if failures:

@@ -43,7 +43,7 @@ class MapBands:
     colours: Colours = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RasterResult:
     """A map: bands over a grid.
 
@@ -68,6 +68,12 @@ class RasterResult:
     classes: tuple[str, ...] = ()
     colours: Colours = ()
     provenance: Provenance | None
+
+    def __repr__(self) -> str:
+        where = "no CRS" if self.grid.crs is None else self.grid.crs.to_string()[:40]
+        home = self.data if isinstance(self.data, Path) else "in memory"
+        size = f"{len(self.names)} x {self.grid.height} x {self.grid.width}"
+        return f"{type(self).__name__}({size} {self.dtype}, {where}, {home})"
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

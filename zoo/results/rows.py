@@ -79,7 +79,7 @@ class RowsResult:
         return geopandas.GeoDataFrame(frame, geometry=geometry, crs=None if self.crs is None else self.crs.to_wkt())
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChipTable:
     """One row of numbers per chip: a file of a folder, or a window of a scene.
 
@@ -100,6 +100,10 @@ class ChipTable:
     columns: tuple[str, ...] | None = None
     provenance: Provenance
     failures: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"ChipTable({len(self)} chips x {self.values.shape[1]} numbers{failed})"
 
     def __len__(self) -> int:
         return len(self.ids)
