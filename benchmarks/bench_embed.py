@@ -64,6 +64,7 @@ def child(scene: str, *, network: str) -> None:
     from dataclasses import replace
 
     import zoo
+    from zoo.model import Origin
 
     model = zoo.build("smarties@demo" if network == "stand-in" else "smarties", device="cpu")
     if network == "stand-in":
@@ -79,9 +80,16 @@ def child(scene: str, *, network: str) -> None:
         return output
 
     model.module.forward = timed
-    object.__setattr__(model, "_wanted", frozenset({"image", "image_bands"} if network != "stand-in" else {"image"}))
-    start = time.perf_counter()
+    wanted = frozenset({"image", "image_bands"} if network != "stand-in" else {"image"})
+    # A loaded model knows its weights' hash; random ones would be hashed in each run.
+    model = replace(model, origin=Origin(name="benchmark", revision=None, sha256="0" * 64))
+    object.__setattr__(model, "_wanted", wanted)
     with tempfile.TemporaryDirectory() as folder:
+        tiny = Path(folder) / "tiny.tif"
+        write_scene(tiny, 256)
+        model.embed(tiny, Path(folder) / "warm.tif", sensor="S2-L2A")  # imports are not part of the work
+        inside = 0.0
+        start = time.perf_counter()
         model.embed(scene, Path(folder) / "out.tif", sensor="S2-L2A")
     whole = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
