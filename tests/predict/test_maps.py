@@ -303,3 +303,22 @@ def test_pixels_of_another_size_are_doubted(tmp_path, pixels):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)
         toy_model(replace(INPUT, gsd_m=(15.0, 60.0))).embed(scene)
+
+
+def test_a_dataarray_brings_names_place_and_nodata(tmp_path, pixels):
+    xarray = pytest.importorskip("xarray")
+    rows, cols = np.arange(HEIGHT) + 0.5, np.arange(WIDTH) + 0.5
+    array = xarray.DataArray(
+        pixels[[2, 0, 1]],
+        dims=("band", "y", "x"),
+        coords={"band": ["red", "blue", "green"], "y": 5_200_000 - 10 * rows, "x": 500_000 + 10 * cols},
+        attrs={"crs": "EPSG:32632", "_FillValue": 0},
+    )
+    from_file = toy_model().embed(write(tmp_path / "scene.tif", pixels))
+    from_array = toy_model().embed(array)
+    np.testing.assert_array_equal(from_array.values, from_file.values)
+    assert from_array.grid.transform.almost_equals(from_file.grid.transform)
+    assert from_array.grid.crs == from_file.grid.crs
+    again = from_array.to_xarray()
+    assert again.sizes == {"band": 3, "y": 23, "x": 33}
+    assert float(again.x[0]) == 500_020
