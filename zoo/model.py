@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.resources
@@ -9,7 +10,7 @@ import inspect
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +55,6 @@ class Model:
     module: nn.Module
     device: torch.device
     origin: Origin | None = None
-    _wanted: frozenset[str] = field(default=frozenset(), repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_wanted", frozenset(inspect.signature(self.module.forward).parameters))
 
     def __repr__(self) -> str:
         weights = self.origin.name if self.origin else "random weights"
@@ -169,6 +166,11 @@ class Model:
             zoo_version=__version__,
             options=dict(options),
         )
+
+    @functools.cached_property
+    def _wanted(self) -> frozenset[str]:
+        """What the network's `forward` asks for by name."""
+        return frozenset(inspect.signature(self.module.forward).parameters)
 
     def _state_sha256(self) -> str:
         """Of keys, shapes and numbers of the network: what tells one with random weights from another."""

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 from rasterio.crs import CRS
 
 from zoo.io import vectors
-from zoo.io.vectors import Places
+from zoo.io.vectors import EXTENSIONS, Places
 from zoo.io.whole import check_extension, whole
 
-EXTENSIONS = (".parquet", ".geojson", ".csv")
 Chunk = tuple[pa.Table, Places | None]
 
 

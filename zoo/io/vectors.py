@@ -25,6 +25,7 @@ from rasterio.warp import transform as warp_points
 from zoo.io.grid import LON_LAT
 
 Places = np.ndarray[Any, np.dtype[np.float64]]
+EXTENSIONS = (".parquet", ".geojson", ".csv")  # of tables
 GEOMETRY = "geometry"
 ROW_GROUP = 65_536  # ours: a row group of 768 float32 numbers per row is then 200 MB before compression
 DECIMALS = 8  # of degrees in GeoJSON: 1 mm on the ground; drones see centimetres

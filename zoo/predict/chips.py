@@ -23,13 +23,13 @@ from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
 from zoo.predict.collection import items_of
+from zoo.predict.maps import LEAST_DATA
 from zoo.predict.scene import Batch, Scene, open_scene, scene_opener
 from zoo.predict.sources import check_kept, is_collection, label, state_of
 from zoo.predict.work import Arrays, session
 from zoo.results.rows import ChipTable
 from zoo.tiling import Window
 
-LEAST_DATA = 0.5  # ours, as in `zoo.predict.maps`: a window of a scene that is mostly fill is left out
 WINDOW = 224  # ours: for models that declare none
 
 

@@ -84,8 +84,8 @@ def targets_of(items: Sequence[Item], folder: Path, suffix: str) -> dict[str, Pa
     bare = Counter(str(Path(item.id).with_suffix("")).lower() for item in items)
     targets = {}
     for item in items:
-        name = Path(item.id) if not Path(item.id).is_absolute() else Path(*Path(item.id).parts[1:])
-        unique = bare[str(Path(item.id).with_suffix("")).lower()] == 1
+        name = Path(item.id)
+        unique = bare[str(name.with_suffix("")).lower()] == 1
         targets[item.id] = folder / (name.with_suffix(suffix) if unique else name.with_name(name.name + suffix))
     return targets
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo import tiling
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError
 from zoo.io.grid import Grid
 from zoo.io.whole import check_writable
 from zoo.model import Model
@@ -25,7 +25,7 @@ from zoo.predict import assemble, stream
 from zoo.predict.collection import Collected, Item, Steps, check_targets, items_of, targets_of
 from zoo.predict.collection import run as collect
 from zoo.predict.photographs import FittedScene
-from zoo.predict.scene import Scene, check_georeference, open_scene, scene_opener
+from zoo.predict.scene import Scene, check_georeference, no_data, open_scene, scene_opener
 from zoo.predict.sources import check_kept
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult, open_sink
@@ -33,6 +33,7 @@ from zoo.results.provenance import Provenance
 from zoo.tasks.base import MapTask
 from zoo.tiling import Tile
 
+LEAST_DATA = 0.5  # ours: the embedding of a patch, or of a window, that is mostly fill is not of the place
 WINDOW = 512  # ours: for networks that declare none; large enough that a halo of 64 costs less than a third
 BLENDED_SHARE = 1 / 4  # ours: half of each window is shared with each neighbour
 
@@ -209,12 +210,9 @@ def _check_room(job: _Job, work: Work, arrays: Arrays, channels: int) -> None:
 
 
 def _cells_with_data(valid: Tensor, stride: int) -> Tensor:
-    """(B, h, w): cells of `stride` x `stride` pixels of which at least half have data.
-
-    Ours: an embedding of a patch that is mostly fill is not of the place.
-    """
+    """(B, h, w): cells of `stride` x `stride` pixels of which at least half have data."""
     share = functional.avg_pool2d(valid[:, None].float(), stride)[:, 0]
-    return share >= 0.5
+    return share >= LEAST_DATA
 
 
 def _assembled(job: _Job, work: Work) -> RasterResult:
@@ -222,10 +220,7 @@ def _assembled(job: _Job, work: Work) -> RasterResult:
     scene, options = job.scene, job.options
     channels, cells = assemble.survey(work, stream.num_batches(job.tiles, options.batch_size))
     if not cells:
-        raise InputError(
-            f"{scene.label} holds no data: all its pixels are nodata (or NaN, or masked);"
-            " check the file, or say which value marks missing pixels with --nodata"
-        )
+        raise no_data(scene)
     bands = job.task.bands(job.model.variant, channels)
     parts = assemble.Assembly(
         work=work,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import InputError, ZooWarning
+from zoo.errors import ZooWarning
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
@@ -20,7 +20,7 @@ from zoo.predict import collection, stream
 from zoo.predict.collection import Item
 from zoo.predict.maps import lattice_of
 from zoo.predict.photographs import FittedScene, fitted
-from zoo.predict.scene import Scene, check_georeference, open_scene
+from zoo.predict.scene import Scene, check_georeference, no_data, open_scene
 from zoo.predict.sources import is_collection
 from zoo.predict.suppression import suppress
 from zoo.predict.work import Arrays, session
@@ -141,10 +141,7 @@ def _on_scene(job: _Job, scene: Scene, out: Path | None, *, share: bool) -> tupl
         )
         parts = [work.load(batch) for batch in range(stream.num_batches(tiles, options.batch_size))]
         if not any(int(notes["pixels"]) for _, notes in parts):
-            raise InputError(
-                f"{scene.label} holds no data: all its pixels are nodata (or NaN, or masked);"
-                " check the file, or say which value marks missing pixels with --nodata"
-            )
+            raise no_data(scene)
         merged = _merged(scene, [arrays for arrays, _ in parts], job)
     crs = "" if scene.grid.crs is None else scene.grid.crs.to_string()
     dropped = sum(int(notes["dropped"]) for _, notes in parts)

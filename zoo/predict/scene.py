@@ -149,6 +149,14 @@ def check_georeference(scene: Scene) -> None:
     raise InputError(f"{scene.label} has no CRS; expected a georeferenced raster; {advice}")
 
 
+def no_data(scene: Scene) -> InputError:
+    """What to raise for a scene in which not one pixel was found to hold data."""
+    return InputError(
+        f"{scene.label} holds no data: all its pixels are nodata (or NaN, or masked);"
+        " check the file, or say which value marks missing pixels with --nodata"
+    )
+
+
 def state_of(source: RasterSource) -> str:
     """Whole path, size and time of a file; a checksum of an array; something new for what can be neither."""
     path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)

@@ -25,11 +25,11 @@ from zoo.predict.sources import is_collection, label
 from zoo.predict.work import Arrays
 from zoo.processes import Alone, processes, wait_for_all
 from zoo.results.cover import Cover, CoverTable, cover_of, cover_table
+from zoo.results.maps import EXTENSIONS as MAPS
 from zoo.results.maps import RasterResult
+from zoo.results.rows import EXTENSIONS as TABLES
 from zoo.tasks.segment import LARGEST_BYTE, ClassMap, ScoreMap
 
-MAPS = (".tif", ".tiff", ".png")
-TABLES = (".csv", ".parquet", ".geojson")
 COVER = "cover.csv"  # beside the maps of a folder
 
 

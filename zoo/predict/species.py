@@ -19,6 +19,7 @@ import pyarrow as pa
 from rasterio.crs import CRS
 
 from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.io.cog import EXTENSIONS as MAPS
 from zoo.io.streamed_rows import write_rows
 from zoo.io.tables import TableSource
 from zoo.io.vectors import Places
@@ -28,13 +29,13 @@ from zoo.options import Options
 from zoo.predict.predictors import ColumnFeed, Sites, Values, open_feeds
 from zoo.predict.sources import label
 from zoo.predict.species_job import Read, SpeciesJob, run_job
-from zoo.predict.species_maps import MAPS, map_species
+from zoo.predict.species_maps import map_species
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult
+from zoo.results.rows import EXTENSIONS as TABLES
 from zoo.results.rows import RowsResult
 from zoo.tasks.sdm import MANY_SPECIES, species_of
 
-TABLES = (".parquet", ".geojson", ".csv")
 CHUNK_NUMBERS = 8_000_000  # ours: 32 MB of probabilities per chunk of a table that is written
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo import tiling
 from zoo.errors import InputError
+from zoo.io.cog import EXTENSIONS as MAPS
 from zoo.io.grid import Grid
 from zoo.io.whole import check_extension
 from zoo.predict.assemble import Assembly, survey
@@ -20,7 +21,6 @@ from zoo.results.maps import RasterResult, open_sink
 from zoo.tasks.sdm import SpeciesMap
 from zoo.tiling import Tile, Window
 
-MAPS = (".tif", ".tiff")
 LARGEST_WINDOW = 128  # px, ours: 16,384 sites
 WINDOW_NUMBERS = 8_000_000  # ours: 32 MB of predictors or probabilities per window
 

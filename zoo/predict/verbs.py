@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zoo.errors import ConfigError, OutputError
+from zoo.io.cog import EXTENSIONS as MAPS
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.chips import table_of
@@ -16,13 +17,11 @@ from zoo.predict.maps import map_each, map_scene
 from zoo.predict.points import count, detect
 from zoo.predict.segmentation import segment
 from zoo.predict.sources import is_collection, label
+from zoo.results.rows import EXTENSIONS as TABLES
 from zoo.spec import Task
 from zoo.tasks.pretrain import EmbedMap
 
 __all__ = ["classify", "count", "embed", "predict"]
-
-MAPS = (".tif", ".tiff")
-TABLES = (".parquet", ".csv", ".geojson")
 
 
 def embed(model: Model, source: Any, out: Path | None, options: Options) -> Any:

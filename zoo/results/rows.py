@@ -21,7 +21,7 @@ from zoo.results.provenance import Provenance, save_by_plugin
 if TYPE_CHECKING:
     import geopandas
 
-EXTENSIONS = (".parquet", ".geojson", ".csv")
+EXTENSIONS = vectors.EXTENSIONS
 
 
 @dataclass(frozen=True, kw_only=True)
