@@ -1,4 +1,4 @@
-"""The whole contract between zoo and a plugin: one marker, six hooks.
+"""The whole contract between zoo and a plugin: one marker, seven hooks.
 
 A plugin is a package with an entry point in the group `zoo` that names a module with functions marked `@hookimpl`.
 Hooks return values and do no work at import; the heavy parts of a plugin are named by strings (`"pkg.mod:name"`) and
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from zoo.spec import DatasetSpec, InputSpec, ModelSpec
+    from zoo.training.events import TrainEvent
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -28,7 +29,7 @@ def zoo_register_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_register_datasets() -> Sequence[DatasetSpec]:  # type: ignore[empty-body]
-    """Dataset readers of this plugin. Called by `zoo data`."""
+    """Dataset readers of this plugin. Called by `zoo data`, and where training or evaluation name a dataset."""
 
 
 @hookspec
@@ -48,6 +49,13 @@ def zoo_open_source(uri: str, inputs: Sequence[InputSpec]) -> Any | None:
 @hookspec(firstresult=True)
 def zoo_save_result(result: Any, path: str) -> bool | None:
     """Write `result` in a format that zoo does not know, told by the extension of `path`; `None` = not mine."""
+
+
+@hookspec
+def zoo_observe_training(event: TrainEvent) -> None:
+    """See what a run does: it began, logged, was evaluated, saved, ended. Called in the main process; a failure is told
+    once and stops nothing.
+    """
 
 
 @hookspec

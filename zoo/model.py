@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import importlib.resources
-import inspect
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.builders import builder_of
 from zoo.errors import InputError, WeightsError
+from zoo.forward import arguments_of
 from zoo.options import Options
 from zoo.progress import download_bar
 from zoo.spec import Capability, ModelSpec, Task, Variant, Weights
@@ -138,16 +137,12 @@ class Model:
 
         Args:
             tensors: one per input name, float32, as `zoo.inputs.preprocess` gives them.
-            bands: ids in channel order, passed as `<name>_bands` where the network's `forward` asks for them.
-            valid: (B, H, W) masks ((B, F) of tables, (B, T, C, H, W) of series), passed as `<name>_valid` where the network's `forward` asks for them.
-            times: (B, T) days since 1970-01-01 UTC of the steps of series, float64, passed as `<name>_times` likewise.
+            bands: see `zoo.forward.arguments_of`, as for `valid` and `times`.
+            valid: see `bands`.
+            times: see `bands`.
             precision: `fp32`, or `bf16` for autocast.
         """
-        arguments: dict[str, Any] = dict(tensors)
-        for suffix, extra in (("bands", bands), ("valid", valid), ("times", times)):
-            for name, value in (extra or {}).items():
-                if f"{name}_{suffix}" in self._wanted:
-                    arguments[f"{name}_{suffix}"] = value
+        arguments = arguments_of(self.module, tensors, bands=bands, valid=valid, times=times)
         reduced = torch.autocast(self.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
         with torch.inference_mode(), reduced:
             return self.module(**arguments)
@@ -166,11 +161,6 @@ class Model:
             zoo_version=__version__,
             options=dict(options),
         )
-
-    @functools.cached_property
-    def _wanted(self) -> frozenset[str]:
-        """What the network's `forward` asks for by name."""
-        return frozenset(inspect.signature(self.module.forward).parameters)
 
     def _state_sha256(self) -> str:
         """Of keys, shapes and numbers of the network: what tells one with random weights from another."""

@@ -22,7 +22,7 @@ VERBS: dict[str, dict[str, str]] = {
     "find out": {
         "list": "Models that are installed.",
         "info": "What a model needs, gives, and where it comes from.",
-        "data": "Published datasets that the installed plugins read.",
+        "data": "Datasets: what plugins read, statistics of your own, what would go wrong.",
         "demo": "Try a small model on a sample scene; writes a page with pictures.",
     },
     "use": {
@@ -32,6 +32,12 @@ VERBS: dict[str, dict[str, str]] = {
         "index": "An index of images, to be searched by words.",
         "search": "The images of an index that fit words, or another image.",
         "count": "How many of each class, per image, for models that find things.",
+    },
+    "train": {
+        "train": "Train or fine-tune a model with a recipe.",
+        "recipes": "Training recipes of a model.",
+        "runs": "Training runs of a folder.",
+        "evaluate": "How good a model is on labelled data.",
     },
     "weights": {
         "pull": "Fetch and check a model's weights, for work without network.",

@@ -1,0 +1,1 @@
+"""What training minimises, by task, on tensors: sums with their counts."""

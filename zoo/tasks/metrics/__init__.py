@@ -1,0 +1,1 @@
+"""How good answers are, by task, as streaming TorchMetrics."""
