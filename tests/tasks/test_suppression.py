@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.predict.suppression import CHUNK, suppress
+from zoo.tasks.suppression import CHUNK, suppress
 
 
 def greedy(xy, scores, classes, radii, dor, agnostic=False):
@@ -26,7 +26,7 @@ def greedy(xy, scores, classes, radii, dor, agnostic=False):
 @pytest.mark.parametrize("agnostic", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_it_equals_the_rule_with_mixed_radii_and_equal_scores(monkeypatch, seed, agnostic, chunk):
-    monkeypatch.setattr("zoo.predict.suppression.CHUNK", chunk)
+    monkeypatch.setattr("zoo.tasks.suppression.CHUNK", chunk)
     draw = np.random.default_rng(seed)
     xy = draw.uniform(0, 120, (400, 2))
     scores = draw.integers(0, 12, 400) / 12  # many ties

@@ -22,12 +22,12 @@ from zoo.predict.maps import lattice_of
 from zoo.predict.photographs import FittedScene, fitted
 from zoo.predict.scene import Scene, check_georeference, no_data, open_scene
 from zoo.predict.sources import is_collection
-from zoo.predict.suppression import suppress
 from zoo.predict.work import Arrays, session
 from zoo.results.detections import CountTable, PointsResult
 from zoo.results.provenance import Provenance
 from zoo.results.rows import EXTENSIONS
 from zoo.tasks.detect import MAX_POINTS, MIN_SCORE, Array, Candidates, decode, dor_of, radii_of
+from zoo.tasks.suppression import suppress
 from zoo.tiling import Tile
 
 HALO_SHARE = 1 / 16  # ours: where radii are larger, a halo of the largest one, so that a thing is seen whole
