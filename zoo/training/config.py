@@ -99,6 +99,8 @@ class Schedule:
         gamma: see `name`.
         interval: length between falls of `steps`, instead of milestones.
         patience: see `name`.
+        overlap: whether the fall counts from the beginning of the phase, and the warm-up rises towards it; else it begins
+            after the warm-up.
         by: whether the rate changes at each `step` or each `epoch`.
         momentum_start: momentum (or first beta) at the beginning of the warm-up; `None` = as it is.
     """
@@ -112,6 +114,7 @@ class Schedule:
     gamma: float = 0.1
     interval: float | None = None
     patience: int = 10
+    overlap: bool = False
     by: Literal["step", "epoch"] = "step"
     momentum_start: float | None = None
 

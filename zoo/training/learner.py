@@ -1,0 +1,34 @@
+"""Network and objective as one module: what is wrapped for several processes, so that all that an objective does with
+the network happens within one `forward`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from zoo.datasets.sample import Batch
+from zoo.tasks.objective import Moment, Objective
+
+Terms = dict[
+    str, tuple[Tensor, Tensor | float, float]
+]  # total, count, weight: plain, so that wrappers find the tensors
+
+
+class Learner(nn.Module):
+    """A network and what it is trained for."""
+
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
+
+    def forward(self, batch: Batch, moment: Moment) -> Terms:
+        return {
+            name: (term.total, term.count, term.weight)
+            for name, term in self.objective(self.network, batch, moment).items()
+        }
+
+    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        return self.objective.counts(batch)
