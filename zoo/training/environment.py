@@ -1,0 +1,78 @@
+"""What a run ran on, without the names of persons, machines and folders: it is published with the model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import zoo
+from zoo.plugins import plugins
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+PACKAGES = ("torch", "accelerate", "torchmetrics", "numpy", "peft", "schedulefree")
+GIT_S = 10  # seconds that git may take; a large tree on a slow disk is no reason to wait longer
+
+
+def environment(*, processes: int, start: Model | None) -> dict[str, Any]:
+    """Versions, devices, processes, state of git in the current folder, and the weights that training starts from."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "zoo": zoo.__version__,
+        "plugins": {one.distribution: one.version for one in plugins().loaded.values()},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "devices": _devices(),
+        "processes": processes,
+        "git": _git_state(),
+        "start": _start(start),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[str]:
+    """Of this machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.accelerator.is_available():
+        return [str(torch.accelerator.current_accelerator())]
+    return ["cpu"]
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit, and whether files that git knows were changed; `None` where the current folder is no repository."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": changed != ""} if commit and changed is not None else None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=GIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _start(start: Model | None) -> dict[str, Any] | None:
+    if start is None or start.origin is None:
+        return None
+    weights = start.variant.weights
+    return {
+        "model": start.name,
+        "name": start.origin.name,
+        "revision": start.origin.revision,
+        "sha256": start.origin.sha256,
+        "license": (weights.license if weights else None) or start.spec.licences.weights,
+    }
