@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from zoo.inputs.feed import Feed
 from zoo.io.grid import Grid
 from zoo.io.source import Mask, Pixels
-from zoo.predict.scene import Batch, Feed, Scene
+from zoo.predict.scene import Batch, Scene
 from zoo.spec import Kind, Resize
 from zoo.tiling import Window
 

@@ -7,7 +7,6 @@ them into the tensors that the network takes.
 from __future__ import annotations
 
 import uuid
-import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,41 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import InputError, ZooWarning
-from zoo.inputs.match import match
-from zoo.inputs.preprocess import Preprocess
-from zoo.inputs.radiometry import Radiometry, product_level, radiometry
-from zoo.inputs.ranges import check_range
+from zoo.errors import InputError
+from zoo.inputs.feed import Feed, open_input
 from zoo.io.arrays import ArraySource
 from zoo.io.grid import Grid
 from zoo.io.photographs import PhotoSource
-from zoo.io.rasters import open_source
 from zoo.io.source import Mask, Pixels, RasterSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.sources import is_collection, label
-from zoo.spec import InputSpec, Kind
+from zoo.spec import Kind
 from zoo.tiling import Window
 
-SAMPLE_WINDOWS = 3  # per axis; ours: nine small windows show a wrong scale at no cost
-SAMPLE_SIDE = 128
-GSD_SLACK = 2.0  # ours: pixels of half or twice the side are still of the same kind
 SAME_PLACE_PX = 0.01  # ours: two grids are one if no corner is further apart
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Feed:
-    """One input of the model, fed from one source."""
-
-    name: str
-    spec: InputSpec
-    source: RasterSource
-    channels: tuple[int, ...]
-    preprocess: Preprocess
-
-    def read(self, window: Window) -> tuple[Pixels, Mask]:
-        """(C, h, w) numbers of the source in the input's order, and (h, w) where they are data."""
-        return self.source.read(window, self.channels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,79 +167,15 @@ def open_feed(
     model: Model, name: str, item: Any, options: Options, *, shares: bool, doubted: set[str] | None = None
 ) -> Feed:
     """Open the source of one input; `shares` says whether other inputs are fed from it too."""
-    options = options.of_input(name)
-    choices = [spec for spec in model.variant.inputs if spec.name == name]
-    shared_with = [spec for spec in model.variant.inputs if shares and spec.name != name]
-    source = open_source(item, choices, crs=options.crs, nodata=options.nodata)
-    where = label(item)
-    matched = match(
-        choices,
-        source.names,
-        bands=options.bands,
-        sensor=options.sensor,
-        level=product_level(source.tags),
-        shared_with=shared_with,
-        where=where,
+    inputs = model.variant.inputs
+    return open_input(
+        [spec for spec in inputs if spec.name == name],
+        item,
+        options,
+        where=label(item),
+        shared_with=[spec for spec in inputs if shares and spec.name != name],
+        doubted=doubted,
     )
-    if options.nodata is None and source.nodata is None and matched.spec.nodata is not None:
-        source = source.declared(nodata=matched.spec.nodata)
-    said = radiometry(
-        source.tags,
-        [source.scales[channel] for channel in matched.channels],
-        [source.offsets[channel] for channel in matched.channels],
-        scale=options.scale,
-        offset=options.offset,
-        baseline=options.baseline,
-        where=where,
-    )
-    preprocess = Preprocess(matched.spec, to_declared=said.to_declared(matched.spec, where))
-    feed = Feed(name=name, spec=matched.spec, source=source, channels=matched.channels, preprocess=preprocess)
-    _check_size(feed, where)
-    _check_gsd(feed, where, doubted)
-    _check_numbers(feed, said, where, doubted)
-    return feed
-
-
-def _check_size(feed: Feed, where: str) -> None:
-    least = feed.spec.multiple
-    if min(feed.source.height, feed.source.width) < least:
-        raise InputError(
-            f"{where} is {feed.source.height} x {feed.source.width} px; expected at least {least} x {least} px,"
-            " the smallest that the network sees; give a larger scene"
-        )
-
-
-def _check_gsd(feed: Feed, where: str, doubted: set[str] | None) -> None:
-    """Warn when pixels are much finer or coarser than those that the model was made for."""
-    declared, found = feed.spec.gsd_m, feed.source.gsd_m
-    if declared is None or found is None:
-        return
-    finest, coarsest = declared
-    if finest / GSD_SLACK <= found <= coarsest * GSD_SLACK or (doubted is not None and "gsd" in doubted):
-        return
-    if doubted is not None:
-        doubted.add("gsd")
-    wanted = f"{finest:g} m" if finest == coarsest else f"{finest:g} to {coarsest:g} m"
-    warnings.warn(
-        f"{where} has pixels of {found:.3g} m, and {feed.spec.label or feed.name} was made for {wanted}: what the network"
-        " takes for a field may be a forest; resample the scene (gdalwarp -tr) if the answer looks wrong",
-        ZooWarning,
-        stacklevel=2,
-    )
-
-
-def _check_numbers(feed: Feed, said: Radiometry, where: str, doubted: set[str] | None) -> None:
-    """Warn when a sample of the pixels cannot belong to the declared statistics."""
-    source = feed.source
-    side = min(SAMPLE_SIDE, source.height, source.width)
-    rows = np.unique(np.linspace(0, source.height - side, SAMPLE_WINDOWS).astype(int))
-    cols = np.unique(np.linspace(0, source.width - side, SAMPLE_WINDOWS).astype(int))
-    windows = [Window(int(row), int(col), side, side) for row in rows for col in cols]
-    pixels, valid = zip(*(feed.read(window) for window in windows), strict=True)
-    data = np.concatenate([one[:, mask] for one, mask in zip(pixels, valid, strict=True)], axis=1)
-    if data.shape[1]:
-        percentiles = np.nanpercentile(data.astype(np.float64), [1, 50, 99], axis=1)
-        check_range(feed.spec, percentiles, radiometry=said, where=where, doubted=doubted)
 
 
 def _check_shared_grid(feeds: Sequence[Feed]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -81,22 +82,22 @@ def chips(
 
     Chips of another seed are other places of other worlds: train on one, evaluate on another.
     """
+    found = [chip(seed, sensor, index, size, pixel_m) for index in range(n)]
+    labels = [int(np.bincount(seen.cover.ravel(), minlength=len(COVERS))[: len(COVERS)].argmax()) for seen in found]
+    return np.stack([seen.pixels for seen in found]), np.array(labels, np.int64)
+
+
+def chip(seed: int, sensor: str, index: int, size: int = 64, pixel_m: float | None = None) -> Scene:
+    """One of the places of `chips`, with its truth: `chips` are the first n of them."""
     view = _view(sensor)
-    pixel = pixel_m or view.pixel_m
-    found: list[NDArray[np.generic]] = []
-    labels: list[int] = []
-    while len(found) < n:
-        number = len(found) // CHIPS_PER_WORLD
-        world = build_world(int(uniform(seed, 61, number)[0] * 2**31))
-        for centre in _places(world, min(CHIPS_PER_WORLD, n - len(found))):
-            frame = Frame.centred(size, pixel_m=pixel, centre_m=centre)
-            seen = view.render(world, frame)
-            found.append(seen.pixels)
-            labels.append(int(np.bincount(seen.cover.ravel(), minlength=len(COVERS)).argmax()))
-    return np.stack(found), np.array(labels, np.int64)
+    number, place = divmod(index, CHIPS_PER_WORLD)
+    world = build_world(int(uniform(seed, 61, number)[0] * 2**31))
+    frame = Frame.centred(size, pixel_m=pixel_m or view.pixel_m, centre_m=_places(world)[place])
+    return view.render(world, frame)
 
 
-def _places(world: World, num: int) -> list[tuple[float, float]]:
+@lru_cache(maxsize=256)
+def _places(world: World) -> tuple[tuple[float, float], ...]:
     """Places whose surroundings are one cover: each cover that the world has in turn."""
     frame = Frame.centred(SEARCH_PX, pixel_m=SEARCH_M)
     cover = world.at(frame).cover
@@ -110,13 +111,13 @@ def _places(world: World, num: int) -> list[tuple[float, float]]:
     of_cover = [ranked[cover.ravel()[ranked] == number] for number in range(len(COVERS))]
     present = [places for places in of_cover if places.size]
     turn = int(uniform(world.seed, 63, 0)[0] * len(present))
-    picked = [present[(turn + k) % len(present)] for k in range(num)]
+    picked = [present[(turn + k) % len(present)] for k in range(CHIPS_PER_WORLD)]
     x, y = frame.x_m, frame.y_m
     chosen = []
     for k, places in enumerate(picked):
         index = places[min(k // len(present), places.size - 1)]
         chosen.append((float(x[index % SEARCH_PX]), float(y[index // SEARCH_PX])))
-    return chosen
+    return tuple(chosen)
 
 
 def _view(sensor: str) -> View:

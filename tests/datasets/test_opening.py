@@ -1,0 +1,122 @@
+"""Datasets by name: what opens, and what a user reads where it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from zoo.datasets.opening import check_splits, list_datasets, open_dataset
+from zoo.errors import ConfigError, InputError, PluginError
+
+PLUGIN = """
+    from pathlib import Path
+    from zoo.spec import DatasetSpec
+
+    class Tiles:
+        classes = ()
+        def __init__(self, files):
+            self.ids = files
+        def sample(self, index, generator=None):
+            raise NotImplementedError
+
+    def tiles(folder, *, split, size, colour="red"):
+        files = sorted(str(one.relative_to(folder)) for one in (Path(folder) / "tiles").glob(f"{split}-*.tif"))
+        if not (Path(folder) / "tiles").is_dir():
+            raise FileNotFoundError(f"no folder tiles in {folder}")
+        return Tiles(files)
+
+    def broken(folder, *, split):
+        return 1 / 0
+
+    def wrong(folder, *, split):
+        return []
+
+    @hookimpl
+    def zoo_register_datasets():
+        row = dict(summary="tiles", task=Task.SEGMENT, license=None, source="tiles/<split>-<n>.tif")
+        return [DatasetSpec(name=name, reader=f"MODULE:{name}", **row) for name in ("tiles", "broken", "wrong")]
+"""
+
+
+@pytest.fixture
+def tiles(make_plugin, tmp_path):
+    make_plugin("tiler", PLUGIN.replace("MODULE", "zoo_tiler"))
+    folder = tmp_path / "data" / "inner"
+    (folder / "tiles").mkdir(parents=True)
+    for index in range(3):
+        (folder / "tiles" / f"train-{index}.tif").touch()
+    return folder
+
+
+def test_zoos_own_layouts_and_those_of_plugins_are_listed(tiles):
+    found = {(where, one.name) for where, one in list_datasets()}
+    assert {("lasig-zoo", "world"), ("zoo-tiler", "tiles")} <= found
+
+
+def test_a_plugins_dataset_opens_with_its_options(tiles):
+    reader = open_dataset("tiles", tiles, split="train", options={"size": 3})
+    assert reader.ids == ["tiles/train-0.tif", "tiles/train-1.tif", "tiles/train-2.tif"]
+
+
+def test_an_unknown_name_is_told_with_the_nearest(tiles):
+    with pytest.raises(ConfigError, match="no dataset 'tils'; did you mean tiles"):
+        open_dataset("tils", tiles, split="train", options={})
+
+
+def test_a_name_of_two_plugins_asks_which(tiles, make_plugin):
+    make_plugin("other", PLUGIN.replace("MODULE", "zoo_other"))
+    with pytest.raises(ConfigError, match="zoo-other:tiles or zoo-tiler:tiles"):
+        open_dataset("tiles", tiles, split="train", options={"size": 1})
+    assert len(open_dataset("zoo-tiler:tiles", tiles, split="train", options={"size": 1}).ids) == 3
+
+
+def test_an_unknown_option_is_told_with_the_nearest(tiles):
+    with pytest.raises(ConfigError, match="dataset 'tiles' has no option 'color'; did you mean 'colour'"):
+        open_dataset("tiles", tiles, split="train", options={"size": 1, "color": "blue"})
+
+
+def test_an_option_that_is_needed_is_asked_for(tiles):
+    with pytest.raises(ConfigError, match=r"also needs size; say data\.options\.size="):
+        open_dataset("tiles", tiles, split="train", options={})
+
+
+def test_a_folder_that_is_not_there_is_told_with_the_nearest(tiles):
+    with pytest.raises(InputError, match=r"iner does not exist; did you mean .*inner\?"):
+        open_dataset("tiles", tiles.parent / "iner", split="train", options={"size": 1})
+    with pytest.raises(InputError, match=r"lies in a folder, and none is given; say where: data\.folder=PATH"):
+        open_dataset("tiles", None, split="train", options={"size": 1})
+
+
+def test_a_folder_one_level_too_high_names_the_one_below(tiles):
+    with pytest.raises(InputError, match=rf"no folder tiles .*; {tiles} would fit: data.folder={tiles}$"):
+        open_dataset("tiles", tiles.parent, split="train", options={"size": 1})
+
+
+def test_a_folder_one_level_too_low_names_the_one_above(tiles):
+    with pytest.raises(InputError, match=rf"; {tiles} would fit: data.folder={tiles}$"):
+        open_dataset("tiles", tiles / "tiles", split="train", options={"size": 1})
+
+
+def test_an_empty_split_is_told(tiles):
+    with pytest.raises(InputError, match=r"split 'val' of dataset 'tiles' in .* is empty"):
+        open_dataset("tiles", tiles, split="val", options={"size": 1})
+
+
+@pytest.mark.parametrize(("name", "said"), [("broken", "ZeroDivisionError"), ("wrong", "gave a list; expected")])
+def test_a_plugins_reader_that_fails_is_told_as_such(tiles, name, said):
+    with pytest.raises(PluginError, match=said):
+        open_dataset(name, tiles, split="train", options={})
+
+
+def test_splits_that_share_samples_are_told_with_examples(variant):
+    train = open_dataset("world", None, split="train", options={"n": 6}, variant=variant)
+    other = open_dataset("world", None, split="val", options={"n": 6}, variant=variant)
+    check_splits(train, other)
+    with pytest.raises(InputError, match=r"6 of the 6 samples .* world-0/train/000000, .*, and 3 more"):
+        check_splits(train, _Ids(tuple(train.ids)))
+
+
+@dataclasses.dataclass
+class _Ids:
+    ids: tuple[str, ...]
