@@ -12,7 +12,7 @@ import functools
 import logging
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -65,14 +65,16 @@ class Plugins:
     loaded: dict[str, Plugin] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
-    def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
-        """Call `hook` in every plugin, one by one, so that the culprit of an error is known.
+    def call(self, hook: str, *, without: Collection[str] = (), **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
+        """Call `hook` in every plugin but those named in `without`, one by one, so that the culprit of an error is known.
 
         Yields:
             (plugin, what it returned), for the plugins that did not fail.
         """
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
             plugin = self.loaded[implementation.plugin_name]
+            if plugin.name in without:
+                continue
             try:
                 given = {name: arguments[name] for name in implementation.argnames}
                 result = implementation.function(**given)

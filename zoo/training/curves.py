@@ -6,7 +6,7 @@ matplotlib's object interface is used, without `pyplot`: no global state, no win
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ import numpy as np
 
 from zoo.errors import MissingDependency
 from zoo.io.whole import whole
-from zoo.training.config import Best
+from zoo.training.config import TrainConfig
 from zoo.training.events import Happened, TrainEvent
-from zoo.training.folder import HIGH, LOW, RunFolder
+from zoo.training.folder import RunFolder, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,24 +30,28 @@ DECADES = 1.5  # ours: a loss that spans more is drawn on a logarithmic scale
 INK, FAINT, LOSS, RATE, METRIC, BEST = "#333333", "#8a8a8a", "#2f6db3", "#7a5195", "#2a8a6a", "#d1495b"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Curves:
     """What is drawn, over optimiser steps of all phases together.
 
     Attributes:
         phases: (name, first step, last step) in order.
         logged: `{name: {step: value}}` of training.
-        measured: the same of validation; names that end in `LOW` and `HIGH` are ends of intervals.
+        measured: the same of validation.
+        metric: that chooses the best.
+        best: the step of the best.
     """
 
     phases: list[tuple[str, int, int]] = field(default_factory=list)
     logged: dict[str, dict[int, float]] = field(default_factory=dict)
     measured: dict[str, dict[int, float]] = field(default_factory=dict)
+    metric: str | None = None
+    best: int | None = None
 
 
-def curves_of(events: Sequence[TrainEvent]) -> Curves:
+def curves_of(events: Sequence[TrainEvent], config: TrainConfig) -> Curves:
     """Where two events are of one step (a run that was resumed), the later one counts."""
-    curves = Curves()
+    curves = Curves(metric=config.best.metric if config.best else None)
     ends: dict[str, int] = {}
     for event in events:
         if event.phase:
@@ -61,6 +65,8 @@ def curves_of(events: Sequence[TrainEvent]) -> Curves:
         if event.kind in kinds:
             for name, value in event.values.items():
                 kinds[event.kind].setdefault(name, {})[starts[event.phase] + event.step] = value
+    if best := best_of(events, config):
+        curves.best = starts[best.phase] + best.step
     return curves
 
 
@@ -70,11 +76,10 @@ def draw_curves(run: RunFolder) -> Path | None:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    curves = curves_of(run.events())
+    curves = curves_of(run.events(), run.read_config())
     if not curves.logged and not curves.measured:
         return None
-    config = run.read_config()
-    figure = _drawn(curves, title=run.path.resolve().name, best=config.best)
+    figure = _drawn(curves, title=run.path.resolve().name)
     with whole(run.curves) as part:
         figure.savefig(part, dpi=130, metadata={"Software": None})
     return run.curves
@@ -98,12 +103,12 @@ def smoothed(values: Sequence[float], span: int) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------- drawing
 
 
-def _drawn(curves: Curves, *, title: str, best: Best | None) -> Figure:
+def _drawn(curves: Curves, *, title: str) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as err:
         raise MissingDependency("curves need matplotlib: pip install 'lasig-zoo[train]'") from err
-    names = _chosen(curves.measured, best)
+    names = _chosen(curves)
     rows = -(-len(names) // 2)
     heights = [3.0, 1.1, *([1.9] * rows)]  # inches, ours
     figure = Figure(figsize=(9.5, sum(heights) + 0.9), layout="constrained", facecolor="white")
@@ -118,7 +123,7 @@ def _drawn(curves: Curves, *, title: str, best: Best | None) -> Figure:
         wide = index == len(names) - 1 and index % 2 == 0  # the last of an odd number
         place = grid[2 + index // 2, :] if wide else grid[2 + index // 2, index % 2]
         panel = figure.add_subplot(place, sharex=top)
-        _metric(panel, name, curves, best)
+        _metric(panel, name, curves)
         panels.append(panel)
     for panel in panels:
         _dress(panel, curves)
@@ -128,11 +133,10 @@ def _drawn(curves: Curves, *, title: str, best: Best | None) -> Figure:
     return figure
 
 
-def _chosen(measured: Mapping[str, Mapping[int, float]], best: Best | None) -> list[str]:
+def _chosen(curves: Curves) -> list[str]:
     """Metrics with a panel of their own: the one that decides first, as many as fit."""
-    names = [name for name in measured if not name.endswith((LOW, HIGH)) and name != "loss"]
-    first = best.metric if best else None
-    return sorted(names, key=lambda name: name != first)[:MOST_PANELS]
+    names = [name for name in curves.measured if name != "loss"]
+    return sorted(names, key=lambda name: name != curves.metric)[:MOST_PANELS]
 
 
 def _loss(panel: Axes, curves: Curves) -> None:
@@ -150,6 +154,8 @@ def _loss(panel: Axes, curves: Curves) -> None:
         panel.plot(
             steps, [measured[step] for step in steps], color=BEST, linewidth=1.2, marker="o", ms=3.5, label="validation"
         )
+        if curves.metric == "loss" and curves.best in measured:
+            _mark(panel, curves.best, measured[curves.best])
     seen = [one for one in (*raw.values(), *curves.measured.get("loss", {}).values()) if math.isfinite(one)]
     if seen and min(seen) > 0 and math.log10(max(seen) / min(seen)) > DECADES:
         panel.set_yscale("log")
@@ -174,33 +180,22 @@ def _rate(panel: Axes, curves: Curves) -> None:
         panel.legend(frameon=False, fontsize=8, loc="upper right", labelcolor=INK, ncols=len(rates))
 
 
-def _metric(panel: Axes, name: str, curves: Curves, best: Best | None) -> None:
+def _metric(panel: Axes, name: str, curves: Curves) -> None:
     row = {step: value for step, value in sorted(curves.measured[name].items()) if math.isfinite(value)}
     steps, values = [*row], [*row.values()]
     panel.plot(steps, values, color=METRIC, linewidth=1.5, marker="o", ms=3)
-    low, high = (curves.measured.get(name + end, {}) for end in (LOW, HIGH))
-    both = [step for step in steps if step in low and step in high]
-    if both:
-        bottom, top = ([side[step] for step in both] for side in (low, high))
-        panel.fill_between(both, bottom, top, color=METRIC, alpha=0.15, linewidth=0)
-    at = _best_step(curves, best)
+    at = curves.best
     if at in row:
-        decides = best is not None and best.metric == name
-        panel.plot(at, row[at], marker="*", ms=13, color=BEST, markeredgecolor="white", zorder=5, clip_on=False)
-        interval = f" ({low[at]:.4g} to {high[at]:.4g})" if at in both else ""
-        note = f"best {row[at]:.4g}{interval}, step {at:,}" if decides else f"{row[at]:.4g}{interval} at that step"
+        _mark(panel, at, row[at])
+        note = f"best {row[at]:.4g}, step {at:,}" if name == curves.metric else f"{row[at]:.4g} at that step"
     else:
         note = f"last {values[-1]:.4g}" if values else "no number"
     panel.margins(y=0.15)
     _say(panel, name, note)
 
 
-def _best_step(curves: Curves, best: Best | None) -> int | None:
-    """Where the metric that decides was best, the first of equal ones."""
-    measured = curves.measured.get(best.metric, {}) if best else {}
-    row = {step: value for step, value in sorted(measured.items()) if math.isfinite(value)}
-    choose = max if best is not None and best.direction == "max" else min
-    return choose(row, key=lambda step: row[step], default=None)
+def _mark(panel: Axes, step: int, value: float) -> None:
+    panel.plot(step, value, marker="*", ms=13, color=BEST, markeredgecolor="white", zorder=5, clip_on=False)
 
 
 def _say(panel: Axes, what: str, note: str = "") -> None:

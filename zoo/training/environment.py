@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
+from zoo import registry
+from zoo.checkpoints.folders import read_folder
 from zoo.plugins import plugins
+from zoo.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -17,7 +22,7 @@ PACKAGES = ("torch", "accelerate", "torchmetrics", "numpy", "peft", "schedulefre
 GIT_S = 10  # seconds that git may take; a large tree on a slow disk is no reason to wait longer
 
 
-def environment(*, processes: int, start: Model | None) -> dict[str, Any]:
+def environment(config: TrainConfig, start: Model, *, processes: int) -> dict[str, Any]:
     """Versions, devices, processes, state of git in the current folder, and the weights that training starts from."""
     return {
         "python": platform.python_version(),
@@ -28,7 +33,7 @@ def environment(*, processes: int, start: Model | None) -> dict[str, Any]:
         "devices": _devices(),
         "processes": processes,
         "git": _git_state(),
-        "start": _start(start),
+        "start": None if config.start == "random" else _start(config, start),
     }
 
 
@@ -65,14 +70,23 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _start(start: Model | None) -> dict[str, Any] | None:
-    if start is None or start.origin is None:
-        return None
-    weights = start.variant.weights
+def _start(config: TrainConfig, start: Model) -> dict[str, Any]:
+    origin = start.origin
     return {
-        "model": start.name,
-        "name": start.origin.name,
-        "revision": start.origin.revision,
-        "sha256": start.origin.sha256,
-        "license": (weights.license if weights else None) or start.spec.licences.weights,
+        "name": origin.name if origin else config.model,
+        "revision": origin.revision if origin else None,
+        "sha256": origin.sha256 if origin else None,
+        "license": licence_of(config.model if config.start == "weights" else config.start),
     }
+
+
+def licence_of(reference: str) -> str | None:
+    """Licence of the weights that `zoo.load(reference)` gives, SPDX; `None` = not stated."""
+    if reference.startswith("hf://"):
+        from zoo.hub.fetch import fetch_repo
+
+        return read_folder(fetch_repo(reference)).weights.license
+    if "/" in reference or os.sep in reference or reference.startswith("."):
+        return read_folder(Path(reference)).weights.license
+    entry, variant = registry.find(reference)
+    return (variant.weights.license if variant.weights else None) or entry.spec.licences.weights

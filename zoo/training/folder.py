@@ -20,7 +20,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,11 @@ from zoo.training.config import TrainConfig
 from zoo.training.events import Happened, TrainEvent
 
 if TYPE_CHECKING:
+    from zoo.evaluation.result import Evaluation
     from zoo.model import Model
 
 RUNS = Path("runs")  # where runs lie if nobody says otherwise
 FAILED = "failed"  # kind of the log line of a run that ended with an error; not an event
-LOW, HIGH = ".low", ".high"  # after a metric's name: the ends of its 95 % interval, as values of an event
 _STATES = {Happened.ENDED: "ended", Happened.STOPPED: "stopped", FAILED: "failed"}
 
 
@@ -131,16 +131,17 @@ class RunFolder:
             raise ConfigError(f"{self.path} is no run: it has no {self.config.name}; `zoo runs` lists runs")
         return resolve(OmegaConf.to_container(OmegaConf.load(self.config)))
 
-    def write_environment(self, *, processes: int, start: Model | None) -> None:
+    def write_environment(self, config: TrainConfig, start: Model, *, processes: int) -> None:
         """What the run runs on, and where its weights came from.
 
         Args:
+            config: of the run.
+            start: the model that is about to be trained.
             processes: of the run, on all machines.
-            start: the model that training starts from; `None` or one without origin = random weights.
         """
         from zoo.training.environment import environment
 
-        self._write_json(self.environment, environment(processes=processes, start=start))
+        self._write_json(self.environment, environment(config, start, processes=processes))
 
     def read_environment(self) -> dict[str, Any]:
         """Empty where it was not written."""
@@ -185,26 +186,27 @@ class RunFolder:
 
     # ------------------------------------------------------------------------------------------------ what came out
 
-    def write_metrics(self, *, best_at: tuple[str, int] | None = None, checkpoint: str | None = None) -> None:
+    def write_metrics(self, *, checkpoint: str | None = None, evaluation: Evaluation | None = None) -> None:
         """Best and last measurements, from the log.
 
         Args:
-            best_at: phase and step of the best; `None` = as the log and the configuration's `best` say.
-            checkpoint: that holds the best weights.
+            checkpoint: that holds the weights of `model/`.
+            evaluation: of `model/` at the end, with intervals.
         """
         config, events = self.read_config(), self.events()
         measured = [one for one in events if one.kind is Happened.EVALUATED]
-        best = best_of(events, config) if best_at is None else None
-        best = best or next((one for one in reversed(measured) if (one.phase, one.step) == best_at), None)
+        best = best_of(events, config)
         self._write_json(
             self.metrics,
             {
                 "metric": config.best.metric if config.best else None,
                 "direction": config.best.direction if config.best else None,
                 "model": "best" if best else "last",
-                "best": {**_row(best), "checkpoint": checkpoint} if best else None,
+                "checkpoint": checkpoint,
+                "best": _row(best) if best else None,
                 "last": _row(measured[-1]) if measured else None,
                 "loss": _loss(events),
+                "evaluation": json.loads(evaluation.to_json()) if evaluation else None,
             },
         )
 
@@ -268,14 +270,18 @@ def find_runs(root: str | Path) -> list[RunFolder]:
     return [RunFolder(one.parent) for one in sorted(Path(root).glob("*/config.yaml"))]
 
 
-def best_of(events: list[TrainEvent], config: TrainConfig) -> TrainEvent | None:
-    """The measurement with the best value of the metric that the configuration names; the first of equal ones."""
+def best_of(events: Sequence[TrainEvent], config: TrainConfig) -> TrainEvent | None:
+    """The measurement with the best value of the metric that the configuration names; the first of equal ones.
+
+    Of the last phase that was measured: what an earlier one reached is where that began.
+    """
     if config.best is None:
         return None
     metric, sign = config.best.metric, -1 if config.best.direction == "max" else 1
     measured = [
         one for one in events if one.kind is Happened.EVALUATED and math.isfinite(one.values.get(metric, math.nan))
     ]
+    measured = [one for one in measured if one.phase == measured[-1].phase]
     return min(measured, key=lambda one: sign * one.values[metric], default=None)
 
 
@@ -306,7 +312,7 @@ def _row(event: TrainEvent) -> dict[str, Any]:
     return {"phase": event.phase, "step": event.step, "epoch": event.epoch, "values": values}
 
 
-def _loss(events: list[TrainEvent]) -> float | None:
+def _loss(events: Sequence[TrainEvent]) -> float | None:
     """The last of training that is a number."""
     losses = (one.values.get("loss", math.nan) for one in reversed(events) if one.kind is Happened.LOGGED)
     return next((one for one in losses if math.isfinite(one)), None)
