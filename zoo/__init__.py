@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zoo.model import Model, build, load
     from zoo.predict.retrieval import search
     from zoo.registry import find, list_models
+    from zoo.training.loop import train
+    from zoo.training.recipes import recipe
 
 _HOMES = {
     "Model": "zoo.model",
@@ -31,9 +33,23 @@ _HOMES = {
     "list_models": "zoo.registry",
     "load": "zoo.model",
     "open_array": "zoo.io.arrays",
+    "recipe": "zoo.training.recipes",
     "search": "zoo.predict.retrieval",
+    "train": "zoo.training.loop",
 }
-__all__ = ["Model", "ZooError", "build", "find", "hookimpl", "list_models", "load", "open_array", "search"]
+__all__ = [
+    "Model",
+    "ZooError",
+    "build",
+    "find",
+    "hookimpl",
+    "list_models",
+    "load",
+    "open_array",
+    "recipe",
+    "search",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,7 +39,8 @@ class State:
         best: best value of the chosen metric in this phase; `None` = not measured yet.
         stale: validations since then.
         factor: of a plateau on the rate.
-        flat: validations that the plateau has seen since the last improvement or fall.
+        plateau: best value that the plateau has seen.
+        flat: how often it was not better since then, or since the rate fell.
     """
 
     phase: int = 0
@@ -47,6 +48,7 @@ class State:
     best: float | None = None
     stale: int = 0
     factor: float = 1.0
+    plateau: float | None = None
     flat: int = 0
 
 

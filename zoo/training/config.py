@@ -90,7 +90,7 @@ class Schedule:
 
     Attributes:
         name: `constant`, `cosine`, `linear`, `polynomial`, `steps` (times `gamma` at each milestone, or every so often),
-            `plateau` (times `gamma` where the best metric has not improved for `patience` validations).
+            `plateau` (times `gamma` where `on` has not improved by `threshold` for more than `patience` times).
         warmup: length of a straight rise from `start` to the rate.
         start: factor at the beginning of the warm-up.
         end: factor at the end.
@@ -99,6 +99,8 @@ class Schedule:
         gamma: see `name`.
         interval: length between falls of `steps`, instead of milestones.
         patience: see `name`.
+        threshold: share of a value by which a better one must be better.
+        on: the `best` metric at each validation, or the mean `loss` of training at each line of the log.
         overlap: whether the fall counts from the beginning of the phase, and the warm-up rises towards it; else it begins
             after the warm-up.
         by: whether the rate changes at each `step` or each `epoch`.
@@ -114,6 +116,8 @@ class Schedule:
     gamma: float = 0.1
     interval: float | None = None
     patience: int = 10
+    threshold: float = 1e-4
+    on: Literal["best", "loss"] = "best"
     overlap: bool = False
     by: Literal["step", "epoch"] = "step"
     momentum_start: float | None = None
@@ -252,4 +256,4 @@ class TrainConfig:
     keep: int = 2
     trackers: tuple[str, ...] = ("tensorboard",)
     drop_last: bool = True
-    phases: dict[str, Phase]
+    phases: dict[str, Phase] = field(default_factory=dict)

@@ -88,3 +88,10 @@ def averaged(optimizer: Any) -> Iterator[None]:
         yield
     finally:
         inner.train()
+
+
+def settle(optimizer: Any) -> None:
+    """Leave the weights that the optimiser means in the network, for good."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if callable(getattr(inner, "eval", None)):
+        inner.eval()

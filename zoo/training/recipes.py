@@ -112,9 +112,8 @@ def checked(config: TrainConfig) -> TrainConfig:
                 raise ConfigError(f"phase {name!r}: {what} is {value}; expected more than 0")
         if phase.ema is not None and not 0 <= phase.ema.decay < 1:
             raise ConfigError(f"phase {name!r}: ema.decay is {phase.ema.decay}; expected from 0 to below 1")
-        plateau = phase.schedule.name == "plateau"
-        if plateau and (config.best is None or config.validation is None):
-            raise ConfigError(f"phase {name!r}: a plateau needs best.metric and validation; say best.metric=loss")
+        if phase.schedule.name == "plateau" and phase.schedule.on == "best" and config.best is None:
+            raise ConfigError(f"phase {name!r}: a plateau needs a metric; say best.metric=loss, or schedule.on=loss")
     if config.best is not None and config.validation is None:
         raise ConfigError("best.metric is chosen, and nothing is measured; say validation.split=val")
     return config

@@ -1,21 +1,36 @@
-"""What a run begins with: the network that is trained, and where its weights come from."""
+"""What a run begins with: its data, the network that is trained, where its weights come from, what it is trained for."""
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import builder_of
+from zoo.datasets.opening import check_splits, open_dataset
+from zoo.datasets.sample import Reader
 from zoo.errors import ConfigError
 from zoo.model import Model, load
-from zoo.spec import Variant
-from zoo.training.config import TrainConfig
+from zoo.spec import Task, Variant
+from zoo.tasks.objective import Objective
+from zoo.training.config import Data, Phase, TrainConfig
+from zoo.training.measuring import Validating
 
+OBJECTIVES = {  # of tasks, where a recipe names none; a model of points brings its own
+    Task.PRETRAIN: "zoo.tasks.losses.labels:Labels",
+    Task.SEGMENT: "zoo.tasks.losses.segment:Segment",
+    Task.FORECAST: "zoo.tasks.losses.forecast:Forecast",
+    Task.SDM: "zoo.tasks.losses.sdm:Presence",
+    Task.RETRIEVE: "zoo.tasks.losses.retrieve:Contrastive",
+}
 HEAD_SIZE = "num_classes"  # the key of `Variant.config` that says for how many classes a network answers
 
 
@@ -105,3 +120,91 @@ def _fits(key: str, patterns: Sequence[str]) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def objective_of(model: Model, phase: Phase) -> Objective:
+    """The objective of a phase.
+
+    Raises:
+        ConfigError: the model has none of that name, or its options are wrong.
+    """
+    named = phase.objective
+    path = OBJECTIVES.get(model.task, "") if named is None else model.spec.objectives.get(named, named)
+    module, _, attribute = path.partition(":")
+    if not attribute:
+        known = ", ".join(model.spec.objectives) or "none"
+        found = "no objective is named" if named is None else f"{model.name} has no objective {named!r}"
+        raise ConfigError(f"{found}; it has {known}: say objective=NAME, or one of your own as objective=pkg.mod:Class")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as err:
+        raise ConfigError(f"cannot import the objective {path}: {err}") from err
+    known_options = inspect.signature(kind).parameters
+    for option in phase.objective_options:
+        if option not in known_options:
+            near = difflib.get_close_matches(option, known_options, n=1)
+            raise ConfigError(
+                f"objective {named or attribute} has no option {option!r}"
+                + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known_options)}")
+            )
+    extra = {"variant": model.variant} if "variant" in known_options else {}
+    made: Objective = kind(**phase.objective_options, **extra)
+    return made
+
+
+def accelerator_of(config: TrainConfig) -> Any:
+    """Accelerate's `Accelerator`, made anew for a run.
+
+    Raises:
+        ConfigError: the precision is not possible here.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
+    from zoo.processes import processes
+
+    state = processes()
+    AcceleratorState._reset_state()  # noqa: SLF001  (of a run before this one, perhaps in another precision)
+    wrapping = DistributedDataParallelKwargs(
+        find_unused_parameters=config.unused_parameters, gradient_as_bucket_view=True
+    )
+    try:
+        return Accelerator(
+            mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
+            cpu=state.device.type == "cpu",
+            kwargs_handlers=[wrapping],
+        )
+    except ValueError as err:
+        raise ConfigError(
+            f"precision={config.precision} is not possible here: {err}; say precision=bf16 or precision=fp32"
+        ) from err
+
+
+def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
+    """Readers of training and validation, checked against each other and the head; and the variant that is trained.
+
+    Raises:
+        InputError: they cannot be read, are empty, or share samples.
+        ConfigError: they do not fit the head.
+    """
+    _, variant = registry.find(config.model)
+
+    def opened(data: Data) -> Reader:
+        return open_dataset(data.dataset, data.folder, split=data.split, options=data.options, variant=variant)
+
+    reader = opened(config.data)
+    trained = variant_of(config, reader.classes)
+    told = config.validation
+    if told is None:
+        return reader, None, trained
+    held = opened(
+        Data(
+            dataset=told.dataset or config.data.dataset,
+            folder=told.folder or config.data.folder,
+            split=told.split,
+            options={**(config.data.options if told.dataset is None else {}), **told.options},
+        )
+    )
+    check_splits(reader, held)
+    gallery = reader if told.protocol in ("knn", "probe") else None
+    return reader, Validating(told=told, reader=held, gallery=gallery), trained

@@ -1,0 +1,132 @@
+"""What is measured while training: the task's metrics of the validation data, or the loss on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.datasets.loading import loader
+from zoo.datasets.sample import Reader
+from zoo.evaluation.measure import measure
+from zoo.model import Model
+from zoo.tasks.objective import Moment
+from zoo.training.config import TrainConfig, Validation
+from zoo.training.learner import Learner
+
+BATCH = 32  # ours: samples at once where the phase does not say; evaluation keeps no activations
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validating:
+    """Validation data.
+
+    Attributes:
+        told: what is measured.
+        reader: the samples.
+        gallery: those with which embeddings are compared (`knn`), or on which a probe is fitted.
+    """
+
+    told: Validation
+    reader: Reader
+    gallery: Reader | None = None
+
+
+def measured(
+    held: Validating,
+    model: Model,
+    learner: Learner,
+    network: nn.Module,
+    *,
+    config: TrainConfig,
+    moment: Moment,
+    accelerator: Any,
+) -> dict[str, float]:
+    """Numbers by name, the same in all processes; the modules' modes are as they were.
+
+    Args:
+        held: on what.
+        model: whose network is trained.
+        learner: network and objective as they are trained.
+        network: the weights that are meant (an average, or the learner's own).
+        config: of the run.
+        moment: when.
+        accelerator: of the run.
+    """
+    batch = min((phase.micro_batch or phase.batch for phase in config.phases.values()), default=BATCH)
+    if held.told.protocol == "loss":
+        return _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator, batch=batch)
+    if learner.network is model.module:
+        asked = replace(model, module=network)
+    else:  # what is trained was built around the model's own network
+        learner.objective.finish(network, model)
+        asked = model
+    evaluation = measure(
+        asked,
+        held.reader,
+        protocol=held.told.protocol,
+        gallery=held.gallery,
+        batch_size=batch,
+        workers=config.workers,
+        limit=held.told.limit,
+        precision="bf16" if config.precision == "bf16" else "fp32",
+    )
+    return {name: figure.value for name, figure in evaluation.figures.items()}
+
+
+@torch.no_grad()
+def _losses(
+    held: Validating,
+    learner: Learner,
+    network: nn.Module,
+    *,
+    config: TrainConfig,
+    moment: Moment,
+    accelerator: Any,
+    batch: int,
+) -> dict[str, float]:
+    """The objective's terms over all samples, each divided by all that counted."""
+    num = min(len(held.reader.ids), held.told.limit or len(held.reader.ids))
+    starts = range(accelerator.process_index * batch, num, accelerator.num_processes * batch)
+    keys: Iterable[list[tuple[int, int]]] = (
+        [(0, index) for index in range(one, min(one + batch, num))] for one in starts
+    )
+    modes = {module: module.training for part in (network, learner.objective) for module in part.modules()}
+    sums: dict[str, list[torch.Tensor]] = {}
+    weights: dict[str, float] = {}
+    network.eval()
+    learner.objective.eval()
+    try:
+        for one in loader(held.reader, keys, seed=config.seed, workers=config.workers, training=False, pin=False):
+            with accelerator.autocast():
+                terms = learner.objective(network, one.to(accelerator.device), moment)
+            for name, term in terms.items():
+                both = torch.stack(
+                    [term.total.double(), torch.as_tensor(term.count, dtype=torch.float64, device=term.total.device)]
+                )
+                sums.setdefault(name, []).append(both)
+                weights[name] = term.weight
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    found = _over_all(sums, weights, accelerator)
+    return {"loss": sum(found.values()), **(found if len(found) > 1 else {})}
+
+
+def _over_all(sums: dict[str, list[torch.Tensor]], weights: dict[str, float], accelerator: Any) -> dict[str, float]:
+    own = {name: (torch.stack(rows).sum(0).tolist(), weights[name]) for name, rows in sums.items()}
+    if accelerator.num_processes > 1:
+        everybody: list[Any] = [None] * accelerator.num_processes
+        torch.distributed.all_gather_object(everybody, own)  # a process without a batch knows no names
+    else:
+        everybody = [own]
+    names = sorted({name for one in everybody for name in one})
+    found = {}
+    for name in names:
+        rows = [one[name] for one in everybody if name in one]
+        total, count = sum(row[0][0] for row in rows), sum(row[0][1] for row in rows)
+        found[name] = rows[0][1] * total / (count or 1.0)
+    return found

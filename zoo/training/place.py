@@ -1,0 +1,67 @@
+"""Where a run lies, and whether it goes on from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.errors import ConfigError, ZooError
+from zoo.processes import OTHER_FAILED
+from zoo.training import checkpoints
+from zoo.training.config import TrainConfig
+from zoo.training.folder import RUNS, RunFolder
+from zoo.training.recipes import differences
+
+FREE = ("workers", "log_every", "save_every", "keep", "trackers", "micro_batch", "folder")  # may change on the way
+
+
+def place(
+    config: TrainConfig, accelerator: Any, out: str | Path | None, resume: str | Path | None
+) -> tuple[RunFolder, Path | None]:
+    """The run's folder, the same for all processes, and the checkpoint from which it goes on."""
+    found: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            found = [_chosen(config, out, resume)]
+        except ZooError as err:
+            found = [err]
+    if accelerator.num_processes > 1:
+        torch.distributed.broadcast_object_list(found, src=0)
+    if isinstance(found[0], ZooError):
+        if accelerator.is_main_process:
+            raise found[0]
+        raise SystemExit(OTHER_FAILED)
+    return found[0]  # type: ignore[no-any-return]
+
+
+def _chosen(config: TrainConfig, out: str | Path | None, resume: str | Path | None) -> tuple[RunFolder, Path | None]:
+    named = out if resume in (None, "auto") else resume
+    folder = RunFolder(named) if named is not None else None
+    if folder is None and resume == "auto":
+        folder = RunFolder.latest(RUNS, config.model, config.recipe)
+        folder = folder if folder is not None and not folder.model.is_dir() else None
+    if folder is None:
+        return RunFolder.create(RUNS, config.model, config.recipe), None
+    path = checkpoints.newest(folder.checkpoints)
+    if resume is None and folder.path.is_dir() and any(folder.path.iterdir()):
+        raise ConfigError(
+            f"{folder.path} holds a run already; go on with it with --resume auto, or choose another --out"
+        )
+    if path is None:
+        if resume not in (None, "auto"):
+            raise ConfigError(f"{folder.path} has no checkpoint to go on from; see `zoo runs`")
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        return folder, None
+    changed = [one for one in differences(folder.read_config(), config) if _matters(one)]
+    if changed:
+        raise ConfigError(
+            f"{folder.path} was begun with other settings ({'; '.join(changed)}); set them back to go on, or begin"
+            " another run with --out"
+        )
+    return folder, path
+
+
+def _matters(line: str) -> bool:
+    return line.partition(":")[0].rpartition(".")[2] not in FREE

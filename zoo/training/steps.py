@@ -1,0 +1,164 @@
+"""One optimiser step: parts forward and backward, the loss divided by what counted in all parts of all processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.datasets.sample import Batch
+from zoo.datasets.seeds import seed_of
+from zoo.tasks.objective import Moment
+from zoo.training.learner import Learner
+from zoo.training.order import Part
+
+Number = Tensor | float
+
+
+class NotFinite(ArithmeticError):
+    """The loss of a part is NaN or infinite; `batch` is that part, `terms` what its loss is made of."""
+
+    def __init__(self, batch: Batch, terms: Mapping[str, float]) -> None:
+        super().__init__(", ".join(f"{name} {value}" for name, value in terms.items()))
+        self.batch, self.terms = batch, terms
+
+
+@dataclass(kw_only=True, slots=True)
+class Stepper:
+    """Takes steps.
+
+    Attributes:
+        accelerator: of the run.
+        learner: without the wrapper for several processes.
+        wrapped: with it.
+        clip: largest norm of the gradient; `None` = any.
+        totals: this process's share of the loss and of its terms, added up since they were last taken.
+        norm: of the gradient at the last step, where it was clipped.
+    """
+
+    accelerator: Any
+    learner: Learner
+    wrapped: Any
+    optimizer: Any
+    clip: float | None
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    norm: Tensor | None = None
+
+    def take(self, parts: Sequence[Part], batches: Iterator[Batch], moment: Moment, asked: int = 0) -> int:
+        """One step.
+
+        Args:
+            parts: of this process.
+            batches: theirs, to be taken in turn.
+            moment: when.
+            asked: number of a signal that this process got, or 0.
+
+        Returns:
+            The largest `asked` of all processes.
+        """
+        taken = [next(batches).to(self.accelerator.device) for _ in parts]
+        counts, asked = self._known_counts(parts, taken, asked)
+        for number, (part, batch) in enumerate(zip(parts, taken, strict=True)):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
+                loss = self._loss(self.wrapped(batch, moment), counts, part, batch, len(parts))
+                self.accelerator.backward(loss)
+        if self.clip is not None:
+            self.norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            self.learner.objective.after_step(self.learner.network, moment)
+        return asked
+
+    def take_totals(self) -> dict[str, float]:
+        """Loss and terms, of all processes, added up since the last time."""
+        names = sorted(self.totals)
+        if not names:
+            return {}
+        stacked = torch.stack([self.totals[name].double() for name in names])
+        added = self._added(stacked)
+        self.totals.clear()
+        return dict(zip(names, added.tolist(), strict=True))
+
+    def _known_counts(
+        self, parts: Sequence[Part], batches: Sequence[Batch], asked: int
+    ) -> tuple[dict[str, Number], int]:
+        """Counts that batches alone decide, over all parts and processes; and the largest `asked`."""
+        counts: dict[str, Number] = {}
+        for part, batch in zip(parts, batches, strict=True):
+            for name, count in self.learner.counts(batch).items():
+                counts[name] = counts.get(name, 0.0) + (0.0 if part.idle else count)
+        if self.accelerator.num_processes == 1:
+            return counts, asked
+        # One message for all: the counts, and whether anybody was asked to stop (64 numbers of signals, one place each).
+        flags = [0.0] * 64
+        flags[asked] = 1.0
+        device = self.accelerator.device
+        own = torch.stack(
+            [torch.as_tensor(one, dtype=torch.float64, device=device) for one in counts.values()]
+            or [torch.zeros((), dtype=torch.float64, device=device)]
+        )
+        added = self._added(torch.cat([own, torch.tensor(flags, dtype=torch.float64, device=device)]))
+        signals = [number for number in range(1, 64) if added[len(own) + number] > 0] if bool(added[-63:].any()) else []
+        return dict(zip(counts, added[: len(counts)], strict=True)), max(signals, default=0)
+
+    def _loss(
+        self,
+        terms: Mapping[str, tuple[Tensor, Number, float]],
+        counts: Mapping[str, Number],
+        part: Part,
+        batch: Batch,
+        num_parts: int,
+    ) -> Tensor:
+        """The part's share of the loss, times the number of processes, over which gradients are averaged."""
+        processes = self.accelerator.num_processes
+        shares: dict[str, Tensor] = {}
+        found = counts
+        if processes > 1 and (unknown := [name for name in terms if name not in counts]):
+            own = torch.stack(
+                [torch.as_tensor(terms[name][1], dtype=torch.float64, device=batch_device(terms)) for name in unknown]
+            )
+            found = {**counts, **dict(zip(unknown, self._added(own * (not part.idle)), strict=True))}
+        for name, (total, count, weight) in terms.items():
+            whole = _at_least_one(found.get(name, count))
+            if name not in counts:
+                whole = whole * num_parts
+            shares[name] = total * (0.0 if part.idle else weight) / whole
+        loss = torch.stack([one.float() for one in shares.values()]).sum()
+        if not math.isfinite(loss.item()):
+            raise NotFinite(batch, {name: one.item() for name, one in shares.items()})
+        for name, share in (("loss", loss), *(shares.items() if len(shares) > 1 else ())):
+            so_far = self.totals.get(name)
+            self.totals[name] = share.detach() if so_far is None else so_far + share.detach()
+        return loss * processes if processes > 1 else loss
+
+    def _added(self, tensor: Tensor) -> Tensor:
+        if self.accelerator.num_processes > 1:
+            torch.distributed.all_reduce(tensor)
+        return tensor
+
+
+def batch_device(terms: Mapping[str, tuple[Tensor, Number, float]]) -> torch.device:
+    """Where the terms of a loss are."""
+    return next(iter(terms.values()))[0].device
+
+
+def seed_step(accelerator: Any, seed: int, step: int) -> None:
+    """Seed torch's own generators (dropout) for a step: a resumed run draws what it would have drawn."""
+    number = seed_of(seed, step, accelerator.process_index)
+    torch.default_generator.manual_seed(number)
+    if accelerator.device.type == "cuda":
+        torch.cuda.manual_seed(number)
+
+
+def _at_least_one(count: Number) -> Number:
+    """A count to divide by: 1 where nothing counted, since the total is 0 then."""
+    if isinstance(count, Tensor):
+        return torch.where(count > 0, count, torch.ones_like(count))
+    return count or 1.0
