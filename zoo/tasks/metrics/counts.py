@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -34,3 +36,8 @@ def class_scores(counts: Tensor) -> dict[str, Tensor]:
         "precision": of(hit, predicted),
         "recall": of(hit, labelled),
     }
+
+
+def named(score: str, values: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
+    """Columns of (1 + R, K) as `score/class`."""
+    return {f"{score}/{name}": values[:, index] for index, name in enumerate(classes)}

@@ -21,6 +21,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from zoo.errors import InputError
+
 INTERVAL = (0.025, 0.975)  # ours: 95 %, as most papers give
 _CDF = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])  # of Poisson(1); beyond 19: 1e-19
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64, Steele et al. 2014
@@ -74,10 +76,22 @@ class Sums(Metric):  # type: ignore[misc]
         return dim_zero_cat(getattr(self, name))  # type: ignore[no-any-return]
 
     def accumulate(self, ids: Sequence[str], summands: Mapping[str, Tensor]) -> None:
-        """Add each sample's summands, (B, *shape) and finite, to the sums of those names."""
+        """Add each sample's summands, (B, *shape), to the sums of those names.
+
+        Raises:
+            InputError: a summand is not finite, and would leave no score.
+        """
         for name, values in summands.items():
             if len(values) != len(ids):
                 raise ValueError(f"{name}: summands of {len(values)} samples for {len(ids)} ids")
+            finite = values.isfinite().flatten(1).all(dim=1) if values.ndim > 1 else values.isfinite()
+            if not finite.all():
+                wrong = [one for one, good in zip(ids, finite.tolist(), strict=True) if not good]
+                raise InputError(
+                    f"the network's answer for {wrong[0]} is not finite ({len(wrong)} of {len(ids)} samples of its batch);"
+                    " expected numbers wherever the target is known: try precision fp32, and look at the weights and"
+                    " the input with `zoo data check`"
+                )
         weights = None
         if self.bootstrap and ids:
             weights = poisson_weights(keys_of(ids), range(self.bootstrap)).to(self.device)
