@@ -1,0 +1,107 @@
+"""What an evaluation found, as plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.results.provenance import Provenance
+from zoo.tasks.metrics.sums import Figure
+
+DIGITS = 9  # of figures in files. ours: sums of measured values differ in the 15th by the order of the processes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """Scores of a model on a dataset; nothing of time, host or number of processes.
+
+    Attributes:
+        model: name of the model.
+        variant: tag of the variant.
+        dataset: name of the dataset; empty where a reader of one's own was measured.
+        split: of the dataset.
+        protocol: `head`, `knn`, `probe` or `frozen`; see `zoo.evaluation.measure`.
+        num_samples: that were asked for, each counted once.
+        figures: scores by name, with their 95 % bootstrap intervals; those of one class as `score/class`.
+        classes: that were told apart.
+        folds: values of the scores in each spatial fold, where folds were asked for; NaN where undefined.
+        provenance: weights, zoo's version, and the options that decide the numbers.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    split: str
+    protocol: str
+    num_samples: int
+    figures: Mapping[str, Figure]
+    classes: tuple[str, ...] = ()
+    folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    provenance: Provenance
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Scores by name, without intervals."""
+        return {name: one.value for name, one in self.figures.items()}
+
+    @property
+    def overall(self) -> dict[str, Figure]:
+        """The scores that are not of one class."""
+        return {name: one for name, one in self.figures.items() if name.partition("/")[2] not in self.classes}
+
+    @property
+    def per_class(self) -> dict[str, dict[str, Figure]]:
+        """Scores of single classes, by class and score."""
+        found: dict[str, dict[str, Figure]] = {}
+        for name, one in self.figures.items():
+            score, _, label = name.partition("/")
+            if label in self.classes:
+                found.setdefault(label, {})[score] = one
+        return found
+
+    def to_json(self) -> str:
+        """JSON, the same bytes whatever number of processes measured; what is undefined is `null`."""
+        told = self.provenance
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "variant": self.variant,
+            "dataset": self.dataset,
+            "split": self.split,
+            "protocol": self.protocol,
+            "num_samples": self.num_samples,
+            "metrics": {name: _plain(one) for name, one in self.figures.items()},
+            "folds": {name: _spread(values) for name, values in self.folds.items()},
+            "weights": told.weights,
+            "revision": told.revision,
+            "sha256": told.sha256,
+            "zoo_version": told.zoo_version,
+            "options": dict(sorted(told.options.items())),
+        }
+        return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def rounded(value: float | None) -> float | None:
+    """To `DIGITS` significant digits; `None` where there is no number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and standard deviation (n - 1), of the values that are defined; NaN where they are too few."""
+    known = [value for value in values if math.isfinite(value)]
+    return (
+        statistics.mean(known) if known else math.nan,
+        statistics.stdev(known) if len(known) > 1 else math.nan,
+    )
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    mean, spread = mean_and_spread(values)
+    return {"mean": rounded(mean), "std": rounded(spread), "values": [rounded(value) for value in values]}
+
+
+def _plain(figure: Figure) -> dict[str, float | None]:
+    return {"value": rounded(figure.value), "low": rounded(figure.low), "high": rounded(figure.high)}
