@@ -1,7 +1,8 @@
 """Model cards of the Hub: facts are rendered from the spec, prose is written by hand, and drift between them is found.
 
 A card is a YAML header, a block of facts between two markers, and prose. `render_card` writes a new one, `update_card`
-renders the facts of an existing one again and leaves the prose alone, `check_card` lists what has drifted.
+renders the facts of an existing one again and leaves prose and measured scores alone, `check_card` lists what has
+drifted. `add_results` puts scores that `zoo evaluate` measured into the header, beside the authors'.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo.describe import NOT_STATED, describe
@@ -57,15 +58,68 @@ def update_card(text: str, spec: ModelSpec, variant: Variant | None = None) -> s
     Raises:
         SpecError: the card has no header or no markers.
     """
+    return filled_card(text, _header(spec, variant), _facts(spec, variant))
+
+
+def filled_card(text: str, known: Mapping[str, str], facts: str) -> str:
+    """The card with other header fields and other facts; prose, and the header's other fields, stay.
+
+    Args:
+        text: of a card.
+        known: header fields, each value as JSON.
+        facts: what stands between the markers.
+
+    Raises:
+        SpecError: the card has no header or no markers.
+    """
     header, body = _split(text)
     before, _, rest = body.partition(BEGIN)
     old, found, after = rest.partition(END)
     if not found or BEGIN in old:
         raise SpecError(f"the card has no block of facts; put these two lines where they belong: {BEGIN} and {END}")
-    known = _header(spec, variant)
+    if "model-index" in known:
+        known = {**known, "model-index": _merged(json.loads(known["model-index"]), _results(header))}
     lines = [f"{key}: {value}" for key, value in known.items()]
     lines += [block for key, block in _blocks(header) if key not in known]
-    return "---\n" + "\n".join(lines) + f"\n---{before}{BEGIN}\n{_facts(spec, variant)}\n{END}{after}"
+    return "---\n" + "\n".join(lines) + f"\n---{before}{BEGIN}\n{facts}\n{END}{after}"
+
+
+def without_fields(text: str, names: Collection[str]) -> str:
+    """The card without some fields of its header.
+
+    Raises:
+        SpecError: the card has no header.
+    """
+    header, body = _split(text)
+    return "---\n" + "\n".join(block for key, block in _blocks(header) if key not in names) + f"\n---{body}"
+
+
+def empty_sections(text: str) -> list[str]:
+    """Sections of prose that no card may lack, and that this one lacks."""
+    empty = []
+    for title in SECTIONS:
+        section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+        if section is None or section[1].strip() in ("", "*To be written.*"):
+            empty.append(title)
+    return empty
+
+
+def add_results(text: str, name: str, results: Sequence[Mapping[str, Any]]) -> str:
+    """The card with measured scores in the `model-index` of its header.
+
+    Args:
+        text: the card.
+        name: of the model, where its header has no scores yet.
+        results: as `huggingface_hub.repocard_data.eval_results_to_model_index` makes them, each with
+            `dataset.args.protocol`; they replace earlier ones of the same `dataset`: name, split and arguments.
+
+    Raises:
+        SpecError: the card has no header.
+    """
+    header, body = _split(text)
+    index: list[dict[str, Any]] = [{"name": name, "results": _results(header)}]
+    fields = dict(_blocks(header)) | {"model-index": f"model-index: {_merged(index, results)}"}
+    return "---\n" + "\n".join(fields.values()) + f"\n---{body}"
 
 
 def check_card(text: str, spec: ModelSpec, variant: Variant | None = None) -> list[str]:
@@ -80,10 +134,7 @@ def check_card(text: str, spec: ModelSpec, variant: Variant | None = None) -> li
         for line in changes
         if line[:1] in "+-" and line[:3] not in ("+++", "---") and line[1:].strip()
     ]
-    for title in SECTIONS:
-        section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-        if section is None or section[1].strip() in ("", "*To be written.*"):
-            drift.append(f"the section {title!r} is empty; write it by hand")
+    drift += [f"the section {title!r} is empty; write it by hand" for title in empty_sections(text)]
     return drift
 
 
@@ -95,10 +146,10 @@ def _header(spec: ModelSpec, variant: Variant | None) -> dict[str, str]:
     task = spec.task_of(variant) if variant else spec.task
     licence = variant.weights.license if variant and variant.weights else None
     fields: dict[str, Any] = {
-        **_licence(licence or spec.licences.weights),
+        **licence_fields(licence or spec.licences.weights),
         "library_name": "zoo",
         "pipeline_tag": PIPELINES[task],
-        "tags": list(dict.fromkeys(["zoo", "earth-observation", task.value, spec.name, *_sensors(spec, variant)])),
+        "tags": list(dict.fromkeys(["zoo", "earth-observation", task.value, spec.name, *sensors(spec, variant)])),
     }
     if results := [
         _result(score, task) for one in _chosen(spec, variant) for score in one.scores if score.value is not None
@@ -107,7 +158,7 @@ def _header(spec: ModelSpec, variant: Variant | None) -> dict[str, str]:
     return {key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
 
 
-def _licence(spdx: str | None) -> dict[str, str]:
+def licence_fields(spdx: str | None) -> dict[str, str]:
     """The Hub's id of a licence; what the authors did not state is `unknown`, never a default."""
     if spdx is None:
         return {"license": "unknown"}
@@ -115,7 +166,8 @@ def _licence(spdx: str | None) -> dict[str, str]:
     return {"license": small} if small in _HUB_LICENCES else {"license": "other", "license_name": spdx}
 
 
-def _sensors(spec: ModelSpec, variant: Variant | None) -> Iterator[str]:
+def sensors(spec: ModelSpec, variant: Variant | None) -> Iterator[str]:
+    """Of the inputs, for tags."""
     for one in _chosen(spec, variant):
         for item in one.inputs:
             yield from sorted({band.partition(":")[0].lower() for band in item.band_ids if ":" in band})
@@ -128,6 +180,27 @@ def _result(score: Any, task: Task) -> dict[str, Any]:
         "dataset": {"name": score.dataset, "type": slug},
         "metrics": [{"type": re.sub(r"\W+", "_", score.metric.lower()), "name": score.metric, "value": score.value}],
     }
+
+
+def _results(header: str) -> list[dict[str, Any]]:
+    """Scores in the `model-index` of a header."""
+    import yaml
+
+    written = dict(_blocks(header)).get("model-index")
+    index = yaml.safe_load(written)["model-index"] if written else None
+    return [one for model in index or [] for one in model.get("results") or []]
+
+
+def _merged(index: list[dict[str, Any]], results: Sequence[Mapping[str, Any]]) -> str:
+    """The index with those of the results that were measured (they say by which protocol), as JSON."""
+
+    def key(one: Mapping[str, Any]) -> str | None:
+        data = one.get("dataset") or {}
+        return json.dumps(data, sort_keys=True) if "protocol" in (data.get("args") or {}) else None
+
+    measured = {key(one): one for one in results if key(one)}
+    kept = [one for one in index[0]["results"] if key(one) not in measured]
+    return json.dumps([{**index[0], "results": [*kept, *measured.values()]}], ensure_ascii=False)
 
 
 def _split(text: str) -> tuple[str, str]:

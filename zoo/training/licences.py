@@ -1,0 +1,83 @@
+"""What may be said of the licence of published weights: never less than what they were made of asks for.
+
+This is arithmetic on SPDX expressions, and no advice: it refuses what would misstate a licence, and says why.
+"""
+
+from __future__ import annotations
+
+import re
+
+from zoo.errors import ConfigError
+
+# Ask for no more than credit, which a card gives; SPDX ids, in small. Creative Commons' BY licences are known by form.
+# fmt: off
+_FREE = frozenset(("apache-2.0", "mit", "mit-0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "isc", "zlib",
+                   "ecl-2.0", "etalab-2.0", "ogl-uk-3.0", "odc-by-1.0", "dl-de-by-2.0"))
+_WAIVED = frozenset(("cc0-1.0", "unlicense", "0bsd", "pddl-1.0", "dl-de-zero-2.0"))  # ask for nothing at all
+# fmt: on
+_BY = re.compile(r"cc-by-\d\.\d(-\w+)?")
+
+
+def spdx(expression: str, what: str) -> str:
+    """The expression in its usual spelling.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        return str(canonicalize_license_expression(expression))
+    except InvalidLicenseExpression as err:
+        raise ConfigError(
+            f"{what} is {expression!r}, which is no SPDX licence expression; expected such as Apache-2.0, CC-BY-4.0,"
+            " CC-BY-NC-SA-4.0, or LicenseRef-NAME for one without an SPDX name (https://spdx.org/licenses)"
+        ) from err
+
+
+def noncommercial(expression: str) -> bool:
+    return any("-nc" in one for one in _ids(expression))
+
+
+def contradiction(asked: str, base: str) -> str | None:
+    """Why weights that began with others under `base` cannot be published under `asked`; `None` where they can."""
+    asked, base = spdx(asked, "the licence asked for"), spdx(base, "the licence of the base weights")
+    if any(re.search(r"-nd\b", one) for one in _ids(base)):
+        return f"{base} lets nobody share what is made of the weights (NoDerivatives)"
+    if asked.lower() in (base.lower(), *_alternatives(base)):
+        return None
+    ids = _ids(base)
+    if all(one in _WAIVED for one in ids):
+        return None
+    if any(one in _WAIVED for one in _ids(asked)):
+        return f"{base} asks for credit, which {asked} waives"
+    if all(one in _FREE | _WAIVED or _BY.fullmatch(one) for one in ids):
+        return None
+    if len(ids) == 1 and re.match(r"cc-by-nc-\d", ids[0]):
+        return None if noncommercial(asked) else f"{base} forbids commercial use, which {asked} allows (NonCommercial)"
+    if any("-sa-" in one for one in ids):
+        return f"{base} asks that what is made of the weights has the same licence (ShareAlike), not {asked}"
+    return f"{base} is not known to allow another licence, such as {asked}"
+
+
+def redistribution(licence: str | None) -> str | None:
+    """Why unchanged weights under `licence` cannot be published in another file format; `None` where they can."""
+    if licence is None:
+        return "the licence is not stated by the authors"
+    ids = _ids(spdx(licence, "the licence of the weights"))
+    if any(re.search(r"-nd\b", one) for one in ids):
+        return "NoDerivatives: whether another file format is one is for the authors to say"
+    if any(one.startswith("licenseref-") for one in ids):
+        return "terms of its own, which a person must read first"
+    return None
+
+
+def _ids(expression: str) -> list[str]:
+    """Licences that an expression names, in small."""
+    words = re.split(r"[()\s]+", re.sub(r"\bwith\s+[^()\s]+", "", expression.lower()))  # an exception asks for less
+    return [one.removesuffix("+") for one in words if one and one not in ("and", "or")]
+
+
+def _alternatives(expression: str) -> list[str]:
+    """The licences between which an expression leaves the choice, in small."""
+    return [] if "(" in expression else [one.strip() for one in expression.lower().split(" or ")]
