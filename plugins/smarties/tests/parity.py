@@ -16,7 +16,7 @@ from zoo_smarties.mixing import exchange, mix_images, tile_bands
 from zoo_smarties.network import autoencoder, encoder, joint
 from zoo_smarties.network.positions import resize_positions, sincos_table
 from zoo_smarties.network.projection import cut_patches
-from zoo_smarties.objective import MultiLabel, Pretraining, Segmentation, SingleLabel
+from zoo_smarties.objective import MultiLabel, Segmentation, SingleLabel, masked_error
 from zoo_smarties.pairs import cut_pair
 from zoo_smarties.schedules import multistep, warm_cosine
 from zoo_smarties.spectrum import numbers
@@ -153,30 +153,49 @@ def pretrained_pair(network: Any, bands: Any, given: dict[str, Tensor], config: 
     for patches, names in zip((given["patches1"], given["patches2"]), bands, strict=True):
         cuts.append(autoencoder.Cut(patches, torch.tensor(numbers(names)).expand(*patches.shape[:3], -1)))
     network.zero_grad()
-    made = network(*cuts, given["noise_mix"], given["noise_mask"])
-    loss = Pretraining(norm_target=config["norm_target"])(made)
-    loss.total.backward()
+    draws = given["noise_mix"], given["noise_mask"]
+    made = network(*cuts, *draws, everything=True)
+    losses = masked_error(made, norm_target=config["norm_target"]) / (made.removed.sum() + 1e-6)
+    losses.mean().backward()
+    check_training_pass(network, (*cuts, *draws), losses.detach(), norm_target=config["norm_target"])
+    pixels, index = network.mixed(*cuts, draws[0])
+    restore = made.places.argsort(dim=1)
     out = {
         "cls_feature": network.embed(cuts[0]),
-        "mask": made.mask,
-        "restore": made.restore,
-        "loss": loss.total.detach()[None],
-        "loss1": loss.first.detach()[None],
-        "loss2": loss.second.detach()[None],
+        "mask": made.removed.take_along_dim(restore, dim=1),
+        "restore": restore,
+        "loss": losses.detach().mean()[None],
     }
-    for number, stream in enumerate((made.first, made.second), start=1):
+    streams = (one.chunk(2) for one in (made.latent, pixels, index, made.predicted))
+    for number, (latent, target, own, predicted) in enumerate(zip(*streams, strict=True), start=1):
+        ordered = predicted.take_along_dim(restore[..., None, None], dim=1)
         out |= {
-            f"latent{number}": stream.latent,
-            f"mixed{number}": stream.tokens,
-            f"target{number}": stream.pixels[..., :: config["pred_stride"]],
-            f"index{number}": stream.numbers,
-            f"pred{number}": stream.predicted.flatten(2)[..., :: config["pred_stride"]],
+            f"loss{number}": losses.detach()[number - 1][None],
+            f"latent{number}": latent,
+            f"mixed{number}": network.spectrum_projection.patches(target, own),
+            f"target{number}": target[..., :: config["pred_stride"]],
+            f"index{number}": own,
+            f"pred{number}": ordered.flatten(2)[..., :: config["pred_stride"]],
         }
     for key, parameter in network.named_parameters():
         if parameter.grad is not None:
             grad = parameter.grad
             out[f"grad.{key}"] = grad[:: config["grad_stride"]] if grad.ndim == 2 else grad.clone()
     return out
+
+
+def check_training_pass(network: Any, given: tuple[Any, ...], losses: Tensor, *, norm_target: bool) -> None:
+    """The pass of training, which predicts hidden patches alone, gives the same losses and gradients."""
+    whole = {key: one.grad for key, one in network.named_parameters() if one.grad is not None}
+    for parameter in network.parameters():
+        parameter.grad = None
+    made = network(*given)
+    again = masked_error(made, norm_target=norm_target) / (made.removed.sum() + 1e-6)
+    again.mean().backward()
+    torch.testing.assert_close(again.detach(), losses, rtol=1e-6, atol=1e-6)
+    for key, parameter in network.named_parameters():
+        if key in whole:
+            torch.testing.assert_close(parameter.grad, whole[key], rtol=1e-4, atol=5e-5)
 
 
 def pos_embed(case: Case) -> dict[str, Tensor]:
@@ -206,14 +225,15 @@ def metrics_losses(case: Case) -> dict[str, Tensor]:
         "seg.miou_percent": percent(evaluation.mean_iou(logits.argmax(1), labels)),
         "seg_ignore.miou_percent": percent(evaluation.mean_iou(logits.argmax(1), ignored_labels, count_ignored=True)),
     }
-    losses = {
-        "multilabel_soft_margin": MultiLabel()(given["mlc.logits"], given["mlc.labels"]),
-        "multilabel_soft_margin_smoothed": MultiLabel(smoothing=0.1)(given["mlc.logits"], given["mlc.labels"]),
-        "cross_entropy": SingleLabel()(given["cls.logits"], given["cls.labels"]),
-        "label_smoothing_0.1": SingleLabel(smoothing=0.1)(given["cls.logits"], given["cls.labels"]),
-        "soft_target": SingleLabel()(given["cls.logits"], given["loss.soft_targets"]),
-        "segmentation": Segmentation()(logits, ignored_labels),
+    terms = {
+        "multilabel_soft_margin": MultiLabel().term(given["mlc.logits"], given["mlc.labels"]),
+        "multilabel_soft_margin_smoothed": MultiLabel(smoothing=0.1).term(given["mlc.logits"], given["mlc.labels"]),
+        "cross_entropy": SingleLabel().term(given["cls.logits"], given["cls.labels"]),
+        "label_smoothing_0.1": SingleLabel(smoothing=0.1).term(given["cls.logits"], given["cls.labels"]),
+        "soft_target": SingleLabel().term(given["cls.logits"], given["loss.soft_targets"]),
+        "segmentation": Segmentation().term(logits, ignored_labels),
     }
+    losses = {name: term.total / term.count for name, term in terms.items()}
     made |= {f"loss.{name}": one[None] for name, one in losses.items()}
     return made | scheduled(config["lr"]) | mixed(config["mix"], given, num_classes=config["knn"]["num_classes"])
 

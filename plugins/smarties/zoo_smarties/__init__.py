@@ -33,6 +33,7 @@ SPEC = ModelSpec(
         "multi-label": "zoo_smarties.objective:MultiLabel",
         "single-label": "zoo_smarties.objective:SingleLabel",
         "segment": "zoo_smarties.objective:Segmentation",
+        "agree": "zoo_smarties.agreement:Agreement",
     },
     datasets=tuple(one.name for one in DATASETS),
 )

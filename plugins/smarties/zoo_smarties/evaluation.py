@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.datasets.sample import IGNORED
 from zoo_smarties.network.heads import build_head
-from zoo_smarties.objective import IGNORED, MultiLabel, SingleLabel
+from zoo_smarties.objective import MultiLabel, SingleLabel
 from zoo_smarties.schedules import multistep
 
 CHUNK = 1024  # test samples whose similarities are held at once
@@ -113,6 +114,7 @@ def fit_probe(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * multistep(step, milestones)
         optimiser.zero_grad()
-        objective(probe(feature_MD[rows]), label[rows]).backward()
+        term = objective.term(probe(feature_MD[rows]), label[rows])
+        (term.total / term.count).backward()
         optimiser.step()
     return probe.eval()

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Box = tuple[int, int, int, int]  # pixels: from row, to row, from column, to column
+
 
 def tile_bands(image_BCHW: Tensor, bands: tuple[str, ...], num_bands: int) -> tuple[Tensor, tuple[str, ...]]:
     """Repeat all bands, in order, until there are `num_bands`: (VV, VH) becomes (VV, VH, VV, VH, ...)."""
@@ -43,7 +45,7 @@ def mix_images(
     *,
     num_classes: int,
     share: float,
-    box: tuple[int, int, int, int] | None = None,
+    box: Box | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mixup, or cutmix where there is a box: the partner of sample i is sample B - 1 - i.
 
@@ -60,15 +62,19 @@ def mix_images(
     Source: gsumbul/SMARTIES@fc0df04 (timm's batch mode). The released script mixes after the images were cut in patches
     and fails; this is what is meant.
     """
+    target_BK = functional.one_hot(label_B, num_classes).to(image_BCHW.dtype)
+    return mixed_pixels(image_BCHW, share, box), target_BK * share + target_BK.flip(0) * (1 - share)
+
+
+def mixed_pixels(image_BCHW: Tensor, share: float, box: Box | None) -> Tensor:
+    """The images of `mix_images`."""
     partner_BCHW = image_BCHW.flip(0)
     if box is None:
-        mixed_BCHW = image_BCHW * share + partner_BCHW * (1 - share)
-    else:
-        top, bottom, left, right = box
-        mixed_BCHW = image_BCHW.clone()
-        mixed_BCHW[:, :, top:bottom, left:right] = partner_BCHW[:, :, top:bottom, left:right]
-    target_BK = functional.one_hot(label_B, num_classes).to(image_BCHW.dtype)
-    return mixed_BCHW, target_BK * share + target_BK.flip(0) * (1 - share)
+        return image_BCHW * share + partner_BCHW * (1 - share)
+    top, bottom, left, right = box
+    mixed_BCHW = image_BCHW.clone()
+    mixed_BCHW[:, :, top:bottom, left:right] = partner_BCHW[:, :, top:bottom, left:right]
+    return mixed_BCHW
 
 
 def draw_mix(
@@ -79,12 +85,12 @@ def draw_mix(
     mixup_alpha: float = 0.8,
     cutmix_alpha: float = 1.0,
     switch: float = 0.5,
-) -> tuple[float, tuple[int, int, int, int] | None]:
-    """Draw (share, box) for one batch: cutmix with probability `switch`, else mixup.
+) -> tuple[float, Box | None]:
+    """Draw (share, box) for one batch: cutmix with probability `switch`, else mixup; an alpha of 0 leaves one out.
 
     The box has the area (1 - share) before it is cut at the image's edges; the share is then corrected.
     """
-    cuts = float(torch.rand((), generator=generator)) < switch
+    cuts = float(torch.rand((), generator=generator)) < switch if mixup_alpha and cutmix_alpha else bool(cutmix_alpha)
     share = _beta(cutmix_alpha if cuts else mixup_alpha, generator)
     if not cuts:
         return share, None

@@ -3,54 +3,142 @@
 Source: gsumbul/SMARTIES@fc0df04.
 """
 
-# B batch, C bands, N tokens, P pixels of a patch, K classes
+# B batch, S = 2B images of both streams, C bands, N patches, M removed ones, P pixels of a patch, K classes
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_smarties.network.autoencoder import Reconstruction, Stream
+from zoo.datasets.sample import IGNORED, Batch
+from zoo.datasets.seeds import generator_of
+from zoo.errors import ConfigError
+from zoo.model import Model
+from zoo.spec import Variant
+from zoo.tasks.objective import Moment, Objective, Term, answer
+from zoo.tasks.pretrain import EmbedOutput
+from zoo_smarties.mixing import draw_mix, mixed_pixels
+from zoo_smarties.network import autoencoder
+from zoo_smarties.network.autoencoder import Reconstruction, num_visible
+from zoo_smarties.views import grid_of, pair_of
 
 EPS = 1e-6
-IGNORED = -100  # label of pixels without a class
+HIDING = 0x48  # tells these draws of a sample from its augmentation's
+_HEAD = frozenset({"pooling", "head", "num_classes", "upsample", "exchange_seed"})  # of an encoder, not of its trunk
 
 
-class PretrainingLoss(NamedTuple):
-    """Mean of the two streams' losses, and each of them."""
-
-    total: Tensor
-    first: Tensor
-    second: Tensor
-
-
-class Pretraining:
+class Pretraining(Objective):
     """Mean squared error of the removed patches, over all bands and pixels of a patch at once.
 
+    What is trained is an auto-encoder around the model's encoder, which begins with the encoder's weights; the decoder
+    begins at random. Which tokens are exchanged and hidden depends on the sample's seed alone, or, where a batch has no
+    seeds, on its id.
+
     Args:
+        variant: of the encoder.
         norm_target: standardise each patch first, as the released recipe does.
+        mask_ratio: see `AutoencoderConfig`, as for the others.
+        mixup_ratio: see there.
+        symmetric: see there.
+        decoder_width: see there.
+        decoder_depth: see there.
+        decoder_heads: see there.
     """
 
-    def __init__(self, *, norm_target: bool = True) -> None:
-        self.norm_target = norm_target
+    def __init__(
+        self,
+        *,
+        variant: Variant | None = None,
+        norm_target: bool = True,
+        mask_ratio: float = 0.75,
+        mixup_ratio: float = 0.5,
+        symmetric: bool = False,
+        decoder_width: int = 512,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+    ) -> None:
+        super().__init__()
+        if not 0 < mask_ratio < 1:
+            raise ConfigError(f"mask_ratio is {mask_ratio}, expected a share between 0 and 1 (the paper's is 0.75)")
+        self.variant, self.norm_target, self.mask_ratio = variant, norm_target, mask_ratio
+        self.own = {
+            "mask_ratio": mask_ratio,
+            "mixup_ratio": mixup_ratio,
+            "symmetric": symmetric,
+            "decoder_width": decoder_width,
+            "decoder_depth": decoder_depth,
+            "decoder_heads": decoder_heads,
+        }
 
-    def __call__(self, made: Reconstruction) -> PretrainingLoss:
-        first, second = (self._stream(stream, made.mask) for stream in (made.first, made.second))
-        return PretrainingLoss(total=0.5 * (first + second), first=first, second=second)
+    def network(self, model: Model) -> nn.Module:
+        """An auto-encoder with the encoder's weights."""
+        if (head := model.variant.config.get("head")) or model.variant.config.get("pooling", "cls") != "cls":
+            raise ConfigError(
+                f"{model.name} is no encoder with a class token alone (head {head}); pre-train smarties@vit-b or @vit-l"
+            )
+        trunk = {name: value for name, value in model.variant.config.items() if name not in _HEAD}
+        network = autoencoder.build(**trunk, **self.own)
+        missing, unexpected = network.load_state_dict(model.module.state_dict(), strict=False)
+        assert not unexpected
+        assert all(name.startswith(("decoder_", "mask_token")) for name in missing)
+        return network.to(model.device)
 
-    def _stream(self, stream: Stream, mask_BN: Tensor) -> Tensor:
-        target_BNX, predicted_BNX = stream.pixels.flatten(2), stream.predicted.flatten(2)
-        if self.norm_target:
-            # Quirk: one mean and one (unbiased) variance per patch, over all bands jointly.
-            mean, variance = target_BNX.mean(-1, keepdim=True), target_BNX.var(-1, keepdim=True)
-            target_BNX = (target_BNX - mean) / (variance + EPS).sqrt()
-        error_BN = (predicted_BNX - target_BNX).square().mean(dim=-1)
-        return (error_BN * mask_BN).sum() / (mask_BN.sum() + EPS)
+    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        """Removed patches of both streams."""
+        rows, columns = grid_of(batch, self._patch_size())
+        num_patches = rows * columns
+        return {"reconstruction": 2.0 * len(batch) * (num_patches - num_visible(num_patches, self.mask_ratio))}
+
+    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:
+        first, second = pair_of(batch, moment, self._patch_size())
+        num_patches = first.patches.shape[1] * first.patches.shape[2]
+        mixup_draws, mask_draws = own_draws(batch, num_patches).to(first.patches.device)
+        made = network(first, second, mixup_draws, mask_draws)
+        error_2 = masked_error(made, norm_target=self.norm_target)
+        return {"reconstruction": Term(error_2.sum(), 2 * made.removed.sum())}
+
+    def finish(self, network: nn.Module, model: Model) -> None:
+        """The encoder's weights back into the model; the decoder is left."""
+        trained, wanted = network.state_dict(), model.module.state_dict().keys()
+        model.module.load_state_dict({name: trained[name] for name in wanted})
+
+    def _patch_size(self) -> int:
+        return 16 if self.variant is None else int(self.variant.config.get("patch_size", 16))
 
 
-class MultiLabel:
+def masked_error(made: Reconstruction, *, norm_target: bool = True) -> Tensor:
+    """Mean squared errors of the removed patches, added up: one number for each of the two streams.
+
+    The authors' loss is the mean of the two, each divided by the number of removed patches + 1e-6.
+    """
+    target_SMX, predicted_SMX = made.pixels.flatten(2), made.predicted.flatten(2)
+    if norm_target:
+        # Quirk: one mean and one (unbiased) variance per patch, over all bands jointly.
+        variance, mean = torch.var_mean(target_SMX, dim=-1, keepdim=True)
+        target_SMX = (target_SMX - mean) / (variance + EPS).sqrt()
+    error_SM = (predicted_SMX - target_SMX).square().mean(dim=-1)
+    return (error_SM.unflatten(0, (2, -1)) * made.removed).sum(dim=(1, 2))
+
+
+def own_draws(batch: Batch, num_patches: int) -> Tensor:
+    """Uniform numbers (2, B, N) of each sample's own, for mixup and for the mask; on the CPU."""
+    if batch.seeds is not None:
+        seeds = batch.seeds.tolist()
+    else:  # as in evaluation: the same at each time
+        seeds = [zlib.crc32(one.encode()) for one in batch.ids]
+    drawn = [torch.rand(2, num_patches, generator=generator_of(seed, HIDING)) for seed in seeds]
+    return torch.stack(drawn, dim=1)
+
+
+# -------------------------------------------------------------------------------------------------------------- labels
+
+
+class MultiLabel(Objective):
     """Binary cross entropy, mean over classes and samples (multilabel soft margin).
 
     Args:
@@ -58,33 +146,122 @@ class MultiLabel:
     """
 
     def __init__(self, *, smoothing: float = 0.0) -> None:
+        super().__init__()
         self.smoothing = smoothing
 
-    def __call__(self, logits_BK: Tensor, target_BK: Tensor) -> Tensor:
+    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        return {"labels": float(len(batch))}
+
+    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:  # noqa: ARG002
+        target_BK = label_of(batch)
+        logits_BK = logits_of(answer(network, batch))
+        if target_BK.shape != logits_BK.shape:
+            raise ConfigError(
+                f"labels are {tuple(target_BK.shape)} and answers {tuple(logits_BK.shape)}: expected 0 or 1 for each"
+                " class of the head; where each sample has one class, take the objective single-label"
+            )
+        return {"labels": self.term(logits_BK, target_BK)}
+
+    def term(self, logits_BK: Tensor, target_BK: Tensor) -> Term:
         smoothed_BK = target_BK * (1 - self.smoothing) + self.smoothing / target_BK.shape[1]
-        return functional.multilabel_soft_margin_loss(logits_BK, smoothed_BK)
+        loss_B = functional.multilabel_soft_margin_loss(logits_BK, smoothed_BK, reduction="none")
+        return Term(loss_B.sum(), float(len(loss_B)))
 
 
-class SingleLabel:
-    """Cross entropy; labels (B) of integers, or (B, K) soft targets where images were mixed.
+class SingleLabel(Objective):
+    """Cross entropy; images of a batch are mixed in pairs where `mixup` or `cutmix` is not 0.
+
+    The partner of an image is the one as far from the end of what the process holds as it is from the beginning; whether
+    to mix or to cut, and how much, is drawn once per step.
 
     Args:
-        smoothing: of integer labels.
+        smoothing: of labels that were not mixed.
+        mixup: alpha of the share's Beta distribution; the paper's is 0.8 (EuroSAT).
+        cutmix: the same of the area; the paper's is 1.
+        switch: probability of cutmix where both are asked for.
     """
 
-    def __init__(self, *, smoothing: float = 0.0) -> None:
-        self.smoothing = smoothing
+    def __init__(self, *, smoothing: float = 0.0, mixup: float = 0.0, cutmix: float = 0.0, switch: float = 0.5) -> None:
+        super().__init__()
+        self.smoothing, self.mixup, self.cutmix, self.switch = smoothing, mixup, cutmix, switch
 
-    def __call__(self, logits_BK: Tensor, label: Tensor) -> Tensor:
+    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        return {"labels": float(len(batch))}
+
+    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:
+        label_B = label_of(batch)
+        if label_B.ndim != 1:
+            raise ConfigError(
+                f"labels are {tuple(label_B.shape)}, expected one class per sample; where several classes hold at once,"
+                " take the objective multi-label"
+            )
+        if not (self.training and (self.mixup or self.cutmix)):
+            return {"labels": self.term(logits_of(answer(network, batch)), label_B)}
+        mixed, share = self._mixed(batch, moment)
+        logits_BK = logits_of(answer(network, mixed))
+        target_BK = functional.one_hot(label_B, logits_BK.shape[1]).to(logits_BK.dtype)
+        return {"labels": self.term(logits_BK, target_BK * share + target_BK.flip(0) * (1 - share))}
+
+    def term(self, logits_BK: Tensor, label: Tensor) -> Term:
+        """Of labels (B) of integers, or of soft targets (B, K)."""
         smoothing = 0.0 if label.is_floating_point() else self.smoothing
-        return functional.cross_entropy(logits_BK, label, label_smoothing=smoothing)
+        total = functional.cross_entropy(logits_BK, label, label_smoothing=smoothing, reduction="sum")
+        return Term(total, float(len(label)))
+
+    def _mixed(self, batch: Batch, moment: Moment) -> tuple[Batch, float]:
+        """The batch with its images mixed, and the share of themselves that they keep."""
+        height, width = next(iter(batch.inputs.values())).shape[-2:]
+        share, box = draw_mix(
+            height, width, moment.generator, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix, switch=self.switch
+        )
+        images = {name: mixed_pixels(image, share, box) for name, image in batch.inputs.items()}
+        return replace(batch, inputs=images), share
 
 
-class Segmentation:
-    """Cross entropy per pixel; pixels labelled -100 do not count.
+class Segmentation(Objective):
+    """Cross entropy per pixel; pixels labelled `IGNORED` do not count.
 
     The released DFC2020 script asks for label smoothing, with which the original fails; its plain loss is meant.
     """
 
-    def __call__(self, logits_BKHW: Tensor, label_BHW: Tensor) -> Tensor:
-        return functional.cross_entropy(logits_BKHW, label_BHW.long(), ignore_index=IGNORED)
+    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        return {"labels": (label_of(batch) != IGNORED).sum()}
+
+    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:  # noqa: ARG002
+        label_BHW, logits_BKHW = label_of(batch), answer(network, batch).logits
+        if logits_BKHW.shape[2:] != label_BHW.shape[1:]:
+            raise ConfigError(
+                f"labels are {tuple(label_BHW.shape[1:])} px and answers {tuple(logits_BKHW.shape[2:])} px; set"
+                " network.upsample to the factor from patches to labelled pixels (DFC2020: 6.857142857142857 = 96 / 14)"
+            )
+        return {"labels": self.term(logits_BKHW, label_BHW)}
+
+    def term(self, logits_BKHW: Tensor, label_BHW: Tensor) -> Term:
+        label_BHW = label_BHW.long()
+        total = functional.cross_entropy(logits_BKHW, label_BHW, ignore_index=IGNORED, reduction="sum")
+        return Term(total, (label_BHW != IGNORED).sum())
+
+
+def label_of(batch: Batch) -> Tensor:
+    """The batch's labels.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if "label" not in batch.target:
+        raise ConfigError("the training data have no labels; take the objective pretrain, or a dataset with classes")
+    return batch.target["label"]
+
+
+def logits_of(output: EmbedOutput) -> Tensor:
+    """Logits (B, K) of a network with a head.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if output.logits is None:
+        raise ConfigError(
+            "the network has no head for classes; set network.head=linear (or probe) and network.num_classes, or begin"
+            " with a variant that has one (`zoo info smarties`)"
+        )
+    return output.logits

@@ -3,11 +3,13 @@
 Embed both images, exchange tokens between them, mask both alike, encode what is left, decode, and predict the pixels of
 each band through the layer of its spectral range.
 
-Source: gsumbul/SMARTIES@fc0df04. Differs: any image size; both streams pass as one doubled batch (same result); the
-exchange can be symmetric, as the paper has it.
+Source: gsumbul/SMARTIES@fc0df04. Differs, with the same loss: both streams pass as one doubled batch; only patches that
+the encoder sees are projected, and only patches that it does not see are predicted; a token's place in the sequence says
+nothing, so that the decoder need not put it in order. Differs besides: any image size; the exchange can be symmetric,
+as the paper has it.
 """
 
-# B batch, C bands, N tokens, M tokens kept, P pixels of a patch, D width, R learned ranges
+# B batch, S = 2B images of both streams, C bands, N patches, V seen, M predicted, P pixels of a patch, D width
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from zoo.errors import InputError
 from zoo_smarties.mixing import exchange
@@ -51,27 +54,19 @@ class Cut(NamedTuple):
     numbers: Tensor
 
 
-class Stream(NamedTuple):
-    """One of the two streams after mixup.
+class Reconstruction(NamedTuple):
+    """Patches of both streams after mixup, the first streams before the second ones.
 
-    tokens: (B, N, D), before positions. pixels: (B, N, C, P), what is to be reconstructed. numbers: (B, N, C).
-    latent: (B, 1 + M, D), normed, class token first. predicted: (B, N, C, P).
+    predicted: (S, M, C, P). pixels: alike, what was to be predicted. removed: (B, M), 1 where the encoder did not see the
+    patch, as of all patches that count. places: (B, M) of the patches in the image. latent: (S, 1 + V, D), normed,
+    class token first.
     """
 
-    tokens: Tensor
-    pixels: Tensor
-    numbers: Tensor
-    latent: Tensor
     predicted: Tensor
-
-
-class Reconstruction(NamedTuple):
-    """Both streams; mask (B, N) is 1 where a patch was removed, restore (B, N) puts the sequence back in order."""
-
-    first: Stream
-    second: Stream
-    mask: Tensor
-    restore: Tensor
+    pixels: Tensor
+    removed: Tensor
+    places: Tensor
+    latent: Tensor
 
 
 class Autoencoder(Trunk):
@@ -94,7 +89,9 @@ class Autoencoder(Trunk):
         self.decoder_preds = nn.ModuleList(nn.Linear(width, trunk.patch_size**2) for _ in range(NUM_LEARNED))
         initialise(self)
 
-    def forward(self, first: Cut, second: Cut, mixup_draws: Tensor, mask_draws: Tensor) -> Reconstruction:
+    def forward(
+        self, first: Cut, second: Cut, mixup_draws: Tensor, mask_draws: Tensor, *, everything: bool = False
+    ) -> Reconstruction:
         """Reconstruct.
 
         Args:
@@ -102,22 +99,28 @@ class Autoencoder(Trunk):
             second: another of the same place, equal in size and number of bands (tile the shorter list).
             mixup_draws: uniform (B, N); the smallest keep their image.
             mask_draws: uniform (B, N); the smallest stay visible.
+            everything: predict the visible patches too.
 
         Raises:
             InputError: a band without a layer of its own, which cannot be reconstructed.
         """
         grid = (first.patches.shape[1], first.patches.shape[2])
-        streams = self._mix(first, second, mixup_draws)
-        keep_BM, mask_BN, restore_BN = draw_mask(mask_draws, self.config.mask_ratio)
-        # Both streams see the same patches, so they pass as one batch.
-        latent_BMD = self._encode(torch.cat([streams[0][0], streams[1][0]]), grid, keep_BM.repeat(2, 1))
-        decoded_BND = self._decode(latent_BMD, grid, restore_BN.repeat(2, 1))
-        predicted_BNCP = self._predict(decoded_BND, torch.cat([streams[0][2], streams[1][2]]))
-        made = [
-            Stream(*stream, latent, predicted)
-            for stream, latent, predicted in zip(streams, latent_BMD.chunk(2), predicted_BNCP.chunk(2), strict=True)
-        ]
-        return Reconstruction(made[0], made[1], mask_BN, restore_BN)
+        pixels_SNCP, numbers_SNC = self.mixed(first, second, mixup_draws)
+        order_BN = mask_draws.argsort(dim=1)
+        num_seen = num_visible(order_BN.shape[1], self.config.mask_ratio)
+        places_BM = order_BN if everything else order_BN[:, num_seen:]
+        removed_M = torch.arange(order_BN.shape[1])[-places_BM.shape[1] :] >= num_seen
+        order_SN, places_SM = order_BN.repeat(2, 1), places_BM.repeat(2, 1)  # both streams see the same patches
+        seen_SV = order_SN[:, :num_seen]
+        latent_SVD = self._encode(rows_at(pixels_SNCP, seen_SV), rows_at(numbers_SNC, seen_SV), seen_SV, grid)
+        decoded_SMD = self._decode(latent_SVD, order_SN, grid, num_asking=places_SM.shape[1])
+        return Reconstruction(
+            predicted=self._predict(decoded_SMD, rows_at(numbers_SNC, places_SM)),
+            pixels=rows_at(pixels_SNCP, places_SM),
+            removed=removed_M.to(mask_draws).expand_as(places_BM),
+            places=places_BM,
+            latent=latent_SVD,
+        )
 
     def embed(self, cut: Cut) -> Tensor:
         """The normed class token (B, D) of an unmasked image, as the encoder alone gives it."""
@@ -125,47 +128,59 @@ class Autoencoder(Trunk):
         tokens_BND = self.spectrum_projection.patches(cut.patches.flatten(1, 2).flatten(3), cut.numbers.flatten(1, 2))
         return self.norm(self.transform(self.with_positions(tokens_BND, grid))[:, 0])
 
-    def _mix(self, first: Cut, second: Cut, draws_BN: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(tokens, pixels, numbers) of both streams after the exchange."""
-        pairs = []
-        for cut in (first, second):
-            pixels_BNCP, numbers_BNC = cut.patches.flatten(1, 2).flatten(3), cut.numbers.flatten(1, 2).long()
-            if int(numbers_BNC.max()) >= NUM_LEARNED:
-                raise InputError("blended bands (blue_2, thermal_infrared_1) cannot be reconstructed; leave them out")
-            pairs.append((self.spectrum_projection.patches(pixels_BNCP, numbers_BNC), pixels_BNCP, numbers_BNC))
-        mixed = [exchange(draws_BN, *one, self.config.mixup_ratio) for one in zip(*pairs, strict=True)]
-        streams = list(zip(*mixed, strict=True))
-        return [streams[0], streams[1] if self.config.symmetric else pairs[1]]
+    def mixed(self, first: Cut, second: Cut, draws_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (S, N, C, P) and projection numbers (S, N, C) of both streams after the exchange."""
+        pixels = [cut.patches.flatten(1, 2).flatten(3) for cut in (first, second)]
+        numbers = [cut.numbers.flatten(1, 2).long() for cut in (first, second)]
+        if any(int(one.max()) >= NUM_LEARNED for one in numbers):
+            raise InputError("blended bands (blue_2, thermal_infrared_1) cannot be reconstructed; leave them out")
+        exchanged = [exchange(draws_BN, *pair, self.config.mixup_ratio) for pair in (pixels, numbers)]
+        if not self.config.symmetric:
+            exchanged = [(mixed, own[1]) for (mixed, _), own in zip(exchanged, (pixels, numbers), strict=True)]
+        return torch.cat(exchanged[0]), torch.cat(exchanged[1])
 
-    def _encode(self, tokens_BND: Tensor, grid: tuple[int, int], keep_BM: Tensor) -> Tensor:
-        x_BND = self.with_positions(tokens_BND, grid)
-        visible_BMD = x_BND[:, 1:].take_along_dim(keep_BM[..., None], dim=1)
-        return self.norm(self.transform(torch.cat([x_BND[:, :1], visible_BMD], dim=1)))
+    def _encode(self, pixels_SVCP: Tensor, numbers_SVC: Tensor, seen_SV: Tensor, grid: tuple[int, int]) -> Tensor:
+        positions_ND = resize_positions(self.pos_embed, *grid)[0]
+        tokens_SVD = self.spectrum_projection.patches(pixels_SVCP, numbers_SVC) + positions_ND[1:][seen_SV]
+        cls_S1D = (self.cls_token + positions_ND[:1]).expand(len(tokens_SVD), -1, -1)
+        return self.norm(self.transform(torch.cat([cls_S1D, tokens_SVD], dim=1)))
 
-    def _decode(self, latent_BMD: Tensor, grid: tuple[int, int], restore_BN: Tensor) -> Tensor:
-        x_BMD = self.decoder_embed(latent_BMD)
-        num_removed = restore_BN.shape[1] + 1 - x_BMD.shape[1]
-        shuffled_BND = torch.cat([x_BMD[:, 1:], self.mask_token.expand(len(x_BMD), num_removed, -1)], dim=1)
-        patches_BND = shuffled_BND.take_along_dim(restore_BN[..., None], dim=1)
-        x_BND = torch.cat([x_BMD[:, :1], patches_BND], dim=1) + resize_positions(self.decoder_pos_embed, *grid)
-        for block in self.decoder_blocks:
-            x_BND = block(x_BND)
-        return self.decoder_norm(x_BND)[:, 1:]
+    def _decode(self, latent_SVD: Tensor, order_SN: Tensor, grid: tuple[int, int], *, num_asking: int) -> Tensor:
+        """The last `num_asking` patches (S, M, D), in the order of their draws."""
+        positions_ND = resize_positions(self.decoder_pos_embed, *grid)[0]
+        x_SVD = self.decoder_embed(latent_SVD)
+        absent_SD = self.mask_token.expand(len(x_SVD), order_SN.shape[1] + 1 - x_SVD.shape[1], -1)
+        places_SN = functional.pad(order_SN + 1, (1, 0))  # the class token stands first in the table
+        x_SND = torch.cat([x_SVD, absent_SD], dim=1) + positions_ND[places_SN]
+        *blocks, last = self.decoder_blocks
+        for block in blocks:
+            x_SND = block(x_SND)
+        return self.decoder_norm(last(x_SND, num_asking))
 
-    def _predict(self, decoded_BND: Tensor, numbers_BNC: Tensor) -> Tensor:
-        """Pixels (B, N, C, P) of each band, by the layer of its range."""
+    def _predict(self, decoded_SMD: Tensor, numbers_SMC: Tensor) -> Tensor:
+        """Pixels (S, M, C, P) of each band, by the layer of its range: one product for all patches of equal bands."""
         weight_RPD = torch.stack([layer.weight for layer in self.decoder_preds])
         bias_RP = torch.stack([layer.bias for layer in self.decoder_preds])
-        all_BNRP = (decoded_BND @ weight_RPD.flatten(0, 1).T).unflatten(2, bias_RP.shape) + bias_RP
-        return all_BNRP.take_along_dim(numbers_BNC[..., None], dim=2)
+        lists, list_of = numbers_SMC.flatten(0, 1).unique(dim=0, return_inverse=True)
+        parts, rows = [], []
+        for number, ranges in enumerate(lists.tolist()):
+            own = sorted(set(ranges))  # tiled bands share their range's prediction
+            rows.append((list_of == number).nonzero()[:, 0])
+            made = functional.linear(
+                decoded_SMD.flatten(0, 1)[rows[-1]], weight_RPD[own].flatten(0, 1), bias_RP[own].flatten()
+            )
+            parts.append(made.unflatten(1, (len(own), -1))[:, [own.index(one) for one in ranges]])
+        return torch.cat(parts)[torch.cat(rows).argsort()].unflatten(0, decoded_SMD.shape[:2])
 
 
-def draw_mask(draws_BN: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Places kept (B, M) in the order of their draws, mask (B, N) with 1 = removed, and restore (B, N)."""
-    num_kept = int(draws_BN.shape[1] * (1 - ratio))
-    shuffle_BN = draws_BN.argsort(dim=1)
-    restore_BN = shuffle_BN.argsort(dim=1)
-    return shuffle_BN[:, :num_kept], (restore_BN >= num_kept).to(draws_BN.dtype), restore_BN
+def num_visible(num_patches: int, mask_ratio: float) -> int:
+    """How many patches the encoder sees."""
+    return int(num_patches * (1 - mask_ratio))
+
+
+def rows_at(tokens: Tensor, places_SV: Tensor) -> Tensor:
+    """Tokens (S, N, ...) at `places_SV`: (S, V, ...)."""
+    return tokens[torch.arange(len(tokens), device=tokens.device)[:, None], places_SV]
 
 
 def build(**config: Any) -> Autoencoder:

@@ -38,8 +38,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_BND: Tensor) -> Tensor:
-        query, key, value = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(self, x_BND: Tensor, num_asking: int | None = None) -> Tensor:
+        """What the tokens tell each other (B, N, D), or tell the last `num_asking` of them (B, M, D)."""
+        if num_asking is None:
+            return self.attend(*self.qkv(x_BND).chunk(3, dim=-1))
+        width, weight, bias = x_BND.shape[-1], self.qkv.weight, self.qkv.bias
+        query_BMD = functional.linear(x_BND[:, -num_asking:], weight[:width], bias[:width])
+        return self.attend(query_BMD, *functional.linear(x_BND, weight[width:], bias[width:]).chunk(2, dim=-1))
+
+    def attend(self, *query_key_value: Tensor) -> Tensor:
+        query, key, value = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2) for one in query_key_value)
         mixed_BAND = functional.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed_BAND.transpose(1, 2).flatten(2))
 
@@ -62,8 +70,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = Mlp(width, mlp_ratio * width)
 
-    def forward(self, x_BND: Tensor) -> Tensor:
-        x_BND = x_BND + self.attn(self.norm1(x_BND))
+    def forward(self, x_BND: Tensor, num_asking: int | None = None) -> Tensor:
+        """All tokens, or the last `num_asking` of them, after having seen all: where the others are of no more use."""
+        mixed = self.attn(self.norm1(x_BND), num_asking)
+        x_BND = (x_BND if num_asking is None else x_BND[:, -num_asking:]) + mixed
         return x_BND + self.mlp(self.norm2(x_BND))
 
 
