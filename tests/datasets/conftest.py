@@ -1,50 +1,19 @@
-"""Variants and files that the tests of datasets share."""
+"""A variant that sees three bands, and `own_data`, importable."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 
-from zoo.spec import Band, Fill, InputSpec, Kind, Normalise, Resize, Scale, Variant
+from zoo.spec import Variant
 
-S2 = InputSpec(
-    name="image",
-    kind=Kind.RASTER,
-    label="S2",
-    bands=tuple(Band(id=f"S2:{band}", unit="DN") for band in ("B02", "B03", "B04")),
-    window=32,
-    multiple=4,
-    steps=(Normalise(mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0), source="ours"), Fill(value=0.0, source="ours")),
-)
-RGB = InputSpec(
-    name="image",
-    kind=Kind.IMAGE,
-    label="RGB",
-    bands=tuple(Band(id=name, unit="1") for name in ("red", "green", "blue")),
-    steps=(Scale(factor=1 / 255, source="ours"), Resize(size=(8, 8), source="ours")),
-)
-
-
-def variant_of(*inputs: InputSpec, **more: Any) -> Variant:
-    return Variant(tag="toy", builder="toy:build", inputs=inputs or (S2,), **more)
-
-
-def write_tif(path, pixels, names=("B02", "B03", "B04"), *, nodata=None, crs="EPSG:32632", transform=None):
-    """A GeoTIFF of pixels (C, H, W), in a folder that is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.asarray(pixels)
-    place = transform or rasterio.Affine(10, 0, 500000, 0, -10, 5000000)
-    profile = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype.name}
-    with rasterio.open(path, "w", driver="GTiff", nodata=nodata, crs=crs, transform=place, **profile) as sink:
-        sink.write(pixels)
-        if names:
-            sink.descriptions = names
-    return path
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
 def variant() -> Variant:
+    from own_data import variant_of
+
     return variant_of()

@@ -76,6 +76,11 @@ def test_an_unknown_option_is_told_with_the_nearest(tiles):
         open_dataset("tiles", tiles, split="train", options={"size": 1, "color": "blue"})
 
 
+def test_an_option_of_reading_is_known_beside_the_layouts_own(variant):
+    with pytest.raises(ConfigError, match="dataset 'class-folders' has no option 'sensr'; did you mean 'sensor'"):
+        open_dataset("class-folders", ".", split="train", options={"sensr": "S2"}, variant=variant)
+
+
 def test_an_option_that_is_needed_is_asked_for(tiles):
     with pytest.raises(ConfigError, match=r"also needs size; say data\.options\.size="):
         open_dataset("tiles", tiles, split="train", options={})

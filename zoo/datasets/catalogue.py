@@ -8,6 +8,14 @@ DISTRIBUTION = "lasig-zoo"
 
 OWN = (
     DatasetSpec(
+        name="class-folders",
+        summary="images of your own in a folder per class",
+        reader="zoo.datasets.layouts.class_folders:class_folders",
+        task=Task.PRETRAIN,
+        license=None,
+        source="your own: <split>/<Class>/<file>, or <Class>/<file>",
+    ),
+    DatasetSpec(
         name="world",
         summary="chips of an invented world with their land cover, drawn on the spot: needs no folder",
         reader="zoo.datasets.layouts.world:world",

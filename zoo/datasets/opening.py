@@ -163,7 +163,7 @@ class _Call:
         given = () if folder is None and not self.needs_folder else (folder,)
         try:
             reader = self.reader(*given, **self.keywords or {})
-        except ZooError:
+        except (ZooError, Warning):  # a doubt, where the user made doubts errors
             raise
         except OSError as err:
             raise InputError(f"{self.what} cannot be read: {err}; expected {self.spec.source}") from err
