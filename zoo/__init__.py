@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zoo.errors import ZooError
+    from zoo.evaluation.verb import evaluate
     from zoo.hookspecs import hookimpl
     from zoo.io.arrays import open_array
     from zoo.model import Model, build, load
@@ -28,6 +29,7 @@ _HOMES = {
     "Model": "zoo.model",
     "ZooError": "zoo.errors",
     "build": "zoo.model",
+    "evaluate": "zoo.evaluation.verb",
     "find": "zoo.registry",
     "hookimpl": "zoo.hookspecs",
     "list_models": "zoo.registry",
@@ -41,6 +43,7 @@ __all__ = [
     "Model",
     "ZooError",
     "build",
+    "evaluate",
     "find",
     "hookimpl",
     "list_models",
