@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ S2 = InputSpec(
     window=32,
     multiple=4,
     steps=(Normalise(mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0), source="ours"), Fill(value=0.0, source="ours")),
+)
+WIDE = replace(
+    S2,
+    steps=(
+        Normalise(mean=(800.0,) * 3, std=(400.0,) * 3, source="ours: scenes whose pixels are counted"),
+        Fill(source="ours"),
+    ),
 )
 RGB = InputSpec(
     name="image",

@@ -16,6 +16,14 @@ OWN = (
         source="your own: <split>/<Class>/<file>, or <Class>/<file>",
     ),
     DatasetSpec(
+        name="masks",
+        summary="images of your own with maps of classes",
+        reader="zoo.datasets.layouts.masks:masks",
+        task=Task.SEGMENT,
+        license=None,
+        source="your own: images/<file> and labels/<file of the same stem>, also in <split>/ below each",
+    ),
+    DatasetSpec(
         name="world",
         summary="chips of an invented world with their land cover, drawn on the spot: needs no folder",
         reader="zoo.datasets.layouts.world:world",

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from zoo.io.tables import open_table
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".png", ".jpg", ".jpeg", ".img")  # of images
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # ours: the usual ones
+SHOWN = 8  # folders per message; ours
 NAMES = ("file", "filename", "image", "path")  # columns of a list of files
 
 
@@ -49,6 +50,31 @@ def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(one for one in folder.iterdir() if one.suffix.lower() in SUFFIXES and not one.name.startswith("."))
+
+
+def files_of_split(root: Path, images: str, split: str, **dividing: Unpack[Dividing]) -> list[str]:
+    """Images of a split below `<images>/<split>/`, else those below `<images>/` that belong to it; paths below `root`.
+
+    Raises:
+        InputError: there is no such folder, or no images in it.
+        ConfigError: the options are none of a folder per split, or wrong.
+    """
+    folder = root / images
+    below = [one for one in sorted(folder.rglob("*")) if one.suffix.lower() in SUFFIXES and one.is_file()]
+    if not below:
+        there = ", ".join(one.name for one in folders_in(root)[:SHOWN]) or "no folders"
+        raise InputError(f"{folder} is not there or holds no images ({', '.join(SUFFIXES)}); {root} holds {there}")
+    names = [one.relative_to(root).as_posix() for one in below]
+    if not (folder / split).is_dir():
+        have = [one.name for one in folders_in(folder)]
+        if not dividing and {*have} & {*SHARES}:
+            raise InputError(f"{folder} has no folder {split!r}; found {', '.join(have)}: say which with data.split")
+        return of_split(names, split, root, **dividing)
+    if dividing:
+        raise ConfigError(
+            f"{folder} has a folder per split, which data.options.{next(iter(dividing))} would divide again; leave it out"
+        )
+    return [one for one in names if one.startswith(f"{images}/{split}/")]
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,10 +17,11 @@ from zoo.errors import ConfigError, InputError
 from zoo.inputs.feed import Feed, open_input
 from zoo.inputs.resize import resize
 from zoo.io.grid import LON_LAT
+from zoo.io.rasters import open_raster
 from zoo.io.vectors import reproject
 from zoo.options import Options
 from zoo.spec import InputSpec, Kernel, Kind, Resize, Variant
-from zoo.tiling import Window
+from zoo.tiling import Window, lattice
 
 
 class Reading(TypedDict, total=False):
@@ -141,12 +143,13 @@ class Picture:
         """Whether an input declares a size to which whole images are brought."""
         return any(_resize(feed) is not None for feed in self.feeds)
 
-    def see(self, window: Window | None = None, *, resize: bool = True) -> Seen:
+    def see(self, window: Window | None = None, *, resize: bool = True, empty: bool = False) -> Seen:
         """What the network is given of a window.
 
         Args:
             window: in the file's pixels; may reach beyond its edge. `None` = all of it.
             resize: whether the inputs' `Resize` steps run, as for whole images.
+            empty: whether it may hold no data at all.
 
         Raises:
             InputError: it cannot be read, holds no data, or its sides are none that the network takes.
@@ -155,7 +158,7 @@ class Picture:
         inputs, valid = {}, {}
         for feed in self.feeds:
             pixels, mask = feed.read(window)
-            if not mask.any():
+            if not empty and not mask.any():
                 raise InputError(f"{self.where} holds no data at {window}: all its pixels are nodata; leave it out")
             here = torch.from_numpy(mask)[None]
             inputs[feed.name] = feed.preprocess(torch.from_numpy(pixels)[None], here, resize=resize)[0]
@@ -197,6 +200,48 @@ class Picture:
                 f"{self.where} is {height} x {width} px; expected sides that are multiples of {multiple}, such as {fit}:"
                 f" say data.options.crop={fit} (or window, where the layout has one)"
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """One sample of a picture: a window of it, or all of it, resized (`whole`)."""
+
+    id: str
+    file: str
+    window: Window | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self.window is None
+
+
+def spots_of(pictures: Pictures, root: Path, files: Sequence[str], window: int | None) -> list[Spot]:
+    """Samples of pictures below `root`: whole, or in windows side by side, of `window` px or what the variant declares.
+
+    Whole are photographs of an input that declares a size, and what is no larger than a window of such an input.
+
+    Raises:
+        InputError: a picture cannot be opened.
+        ConfigError: the window is no number, or none that the network takes.
+    """
+    spec = next(iter(pictures.choices.values()))[0]
+    sized = window is None and any(isinstance(step, Resize) for step in spec.steps)
+    side = spec.window if window is None else whole_number("window", window, least=1)
+    if side is None or (sized and spec.kind is Kind.IMAGE):
+        return [Spot(id=file, file=file) for file in files]
+    spots = []
+    for file in files:
+        source = open_raster(root / file)
+        if sized and max(source.height, source.width) <= side:
+            spots.append(Spot(id=file, file=file))
+            continue
+        tiles = lattice(source.height, source.width, side, grain_px=spec.multiple)
+        alone = len(tiles) == 1
+        spots += [
+            Spot(id=file if alone else f"{file}:{tile.read.row}:{tile.read.col}", file=file, window=tile.read)
+            for tile in tiles
+        ]
+    return spots
 
 
 def need_variant(variant: Variant | None, layout: str) -> Variant:
