@@ -70,7 +70,8 @@ class ForecastMetrics(Sums):
         Raises:
             InputError: the target has another size than the answer; strata are asked for that it does not hold.
         """
-        values, truth = same_size(output.values.float(), target["values"], self.variant)
+        values, truth = same_size(output.values, target["values"], self.variant)
+        values = values.double()  # a float32 sigmoid differs with a cell's place in the batch, in its last bit
         quantities = self.variant.quantities
         answers = torch.stack([physical(one, values[:, :, index]) for index, one in enumerate(quantities)], dim=2)
         persistence = target.get("persistence")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from zoo.datasets.sample import IGNORED
 from zoo.spec import Variant
-from zoo.tasks.losses.labels import check_labels, check_multi_labels
+from zoo.tasks.losses.labels import check_labels, check_multi_labels, logits_of
 from zoo.tasks.metrics.counts import HIT, LABELLED, PREDICTED, class_scores, named
 from zoo.tasks.metrics.pairs import add_pairs, average_precisions, keep_pairs
 from zoo.tasks.metrics.sums import Sums, ratio
@@ -55,14 +55,15 @@ class LabelMetrics(Sums):
             ids: of the B images.
 
         Raises:
+            ConfigError: the network has no head for classes.
             InputError: a label is none of the K classes.
             SpecError: the variant names more or fewer classes than the network has.
         """
-        logits, label = output.logits.float(), target["label"]
+        logits, label = logits_of(output).float(), target["label"]
         class_names(self.variant, logits.shape[1])
         if self.multi_label:
             check_multi_labels(label, len(self.classes))
-            scores = logits.sigmoid()
+            scores = logits.double().sigmoid()  # float32's last bit differs with an image's place in the batch
             keep_pairs(self, ids, scores[:, None], label[:, None])
             predicted, labelled = scores >= PRESENT, label > 0
         else:
