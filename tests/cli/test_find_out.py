@@ -110,7 +110,7 @@ def test_plugins_shows_what_fails_and_why(make_plugin, zoo_command):
 
 
 def test_data_lists_what_plugins_read(make_plugin, zoo_command, monkeypatch):
-    assert zoo_command("data")[:2] == (0, "")
+    assert zoo_command("data")[1].splitlines()[0].startswith("class-folders")  # zoo's own layouts come first
     monkeypatch.setenv("ZOO_PLUGINS", "reader")
     make_plugin(
         "reader",
@@ -123,11 +123,11 @@ def test_data_lists_what_plugins_read(make_plugin, zoo_command, monkeypatch):
                             license=None, source="doi 10/x")]
     """,
     )
-    assert zoo_command("data")[1].splitlines() == [
-        "reefs  segment  photographs (zoo-reader)",
-        "       read by pkg.data:Reefs; doi 10/x",
+    assert zoo_command("data")[1].splitlines()[-2:] == [
+        "reefs          segment  photographs (zoo-reader)",
+        "               read by pkg.data:Reefs; doi 10/x",
     ]
-    assert json.loads(zoo_command("data", "--json")[1])[0]["reader"] == "pkg.data:Reefs"
+    assert json.loads(zoo_command("data", "--json")[1])[-1]["reader"] == "pkg.data:Reefs"
 
 
 def test_plugins_add_commands(make_plugin, zoo_command, monkeypatch):

@@ -108,7 +108,7 @@ def run(
     if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
     _check_model(model)
-    _check_paths(source, out)
+    check_paths(source, out)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
 
@@ -136,7 +136,7 @@ def _check_model(model: str) -> None:
         find(model)
 
 
-def _check_paths(source: str, out: Path | None) -> None:
+def check_paths(source: str, out: Path | None) -> None:
     """Raise for what cannot be, before torch is imported: it takes seconds."""
     from zoo.errors import InputError, OutputError
     from zoo.plugins import plugins

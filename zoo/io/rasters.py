@@ -249,6 +249,7 @@ def _facts(handle: Any, file: _File, path: str) -> FileSource:
         offsets=tuple(handle.offsets[place] for place in bands),
         units=tuple(handle.units[place] or None for place in bands),
         tags=handle.tags(),
+        block=handle.block_shapes[bands[0]],
         _indexes=tuple(place + 1 for place in bands),
         _masked=len(bands) < handle.count or any(not unmasked & {*flags} for flags in handle.mask_flag_enums),
         _file=file,

@@ -35,6 +35,7 @@ class RasterSource:
         scales: physical = number * scale + offset, per band, as the file declares; not applied.
         offsets: see `scales`.
         units: of each band, `None` where the file does not say.
+        block: (height, width) of what is decoded at once; `None` = all of it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RasterSource:
     offsets: tuple[float, ...]
     units: tuple[str | None, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
+    block: tuple[int, int] | None = None
 
     @property
     def height(self) -> int:
@@ -108,6 +110,14 @@ class RasterSource:
         rows, cols = inside.within(window).slices
         padded[:, rows, cols], mask[rows, cols] = pixels, valid
         return padded, mask
+
+    def stored(self, window: Window, channels: Sequence[int]) -> tuple[Pixels, Mask | None]:
+        """Pixels of a window within the edges, and the mask that the file itself keeps; nodata and NaN are not sought.
+
+        Raises:
+            InputError: blocks of the file cannot be read.
+        """
+        return self._inside(window, tuple(channels))
 
     def declared(self, *, crs: Any = None, nodata: float | None = None) -> Self:
         """The same raster with what the user knows better than the file: a CRS, the value of missing pixels.
