@@ -111,9 +111,13 @@ def test_average_precision_takes_weights_as_scikit_learn_does():
     scores, truth = logits[:, 0], label[:, 0].to(torch.uint8)
     weights = torch.randint(0, 3, (COUNT,), generator=torch.Generator().manual_seed(5))
     weights[scores == scores.max()] = 0  # nothing is found at the first rank
+
+    def ranking(truth):
+        return Ranking(scores, truth, torch.arange(COUNT))
+
     expected = metrics.average_precision_score(truth, scores, sample_weight=weights)
-    assert Ranking(scores, truth).average_precision(weights).item() == pytest.approx(expected, abs=1e-14)
-    assert Ranking(scores, torch.zeros_like(truth)).average_precision().isnan()
+    assert ranking(truth).average_precision(weights.double()).item() == pytest.approx(expected, abs=1e-14)
+    assert ranking(torch.zeros_like(truth)).average_precision(torch.ones(COUNT).double()).isnan()
 
 
 def test_replicates_hold_images_and_not_pairs():

@@ -10,6 +10,7 @@ Computing sorts once, and takes one pass over the pairs per replicate of the boo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -38,20 +39,18 @@ def average_precisions(metric: Sums, *, micro: bool = False) -> Tensor:
     """Average precision (1 + R, J) of each column, or (1 + R, 1) of all columns' pairs as one ranking (`micro`)."""
     scores, truths = metric.rows("pair_scores"), metric.rows("pair_truths")
     keys, cells = metric.rows("pair_samples").unbind(dim=1)
-    sample = torch.arange(len(keys), device=keys.device).repeat_interleave(cells)
+    samples = torch.arange(len(keys), device=keys.device).repeat_interleave(cells)
     if micro:
-        sample = sample.repeat_interleave(scores.shape[1])
+        samples = samples.repeat_interleave(scores.shape[1])
         scores, truths = scores.reshape(-1, 1), truths.reshape(-1, 1)
-    columns = []
-    for score, truth in zip(scores.unbind(dim=1), truths.unbind(dim=1), strict=True):
-        known = truth != UNKNOWN
-        ranking = Ranking(score[known], truth[known])
-        drawn = [ranking.average_precision()]
-        for replicate in range(metric.bootstrap):
-            weights = poisson_weights(keys, [replicate])[0].to(score.device)
-            drawn.append(ranking.average_precision(weights[sample[known]]))
-        columns.append(torch.stack(drawn))
-    return torch.stack(columns, dim=1)
+    known = truths != UNKNOWN
+    rankings = [
+        Ranking(scores[rows, column], truths[rows, column], samples[rows])
+        for column, rows in enumerate(known.unbind(dim=1))
+    ]
+    once = torch.ones(len(keys), dtype=torch.float64, device=keys.device)
+    drawn = (poisson_weights(keys, [replicate])[0].to(once) for replicate in range(metric.bootstrap))
+    return torch.stack([torch.stack([one.average_precision(row) for one in rankings]) for row in chain([once], drawn)])
 
 
 class Ranking:
@@ -60,29 +59,33 @@ class Ranking:
     Args:
         scores: (N,).
         truths: (N,), 0 or 1.
+        samples: (N,), the number of the sample that each pair is of.
     """
 
-    def __init__(self, scores: Tensor, truths: Tensor) -> None:
-        self.order = scores.argsort(descending=True, stable=True)
-        self.truths = truths[self.order].double()
-        ordered = scores[self.order]
+    def __init__(self, scores: Tensor, truths: Tensor, samples: Tensor) -> None:
+        order = scores.argsort(descending=True, stable=True)
+        ordered, truths = scores[order], truths[order]
         ends = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
         ends[:-1] = ordered[1:] != ordered[:-1]
-        self.ends = ends.nonzero()[:, 0]
+        true = truths.cumsum(dim=0, dtype=torch.int64)[ends]
+        gains = true.diff(prepend=true.new_zeros(1)) > 0  # only ranks that hold something true add to the sum
+        self.ends = ends.nonzero()[:, 0][gains]
+        self.last_true = true[gains] - 1
+        self.samples = samples[order].int()
+        self.true_samples = self.samples[truths > 0]
 
-    def average_precision(self, weights: Tensor | None = None) -> Tensor:
+    def average_precision(self, weights: Tensor) -> Tensor:
         """Step-wise, as `sklearn.metrics.average_precision_score`: sum of precision x gain in recall.
 
         Args:
-            weights: (N,), of pairs in the order in which they were given; `None` = 1.
+            weights: float64, of the samples.
 
         Returns:
             A scalar of float64; NaN where nothing is true.
         """
-        ordered = torch.ones_like(self.truths) if weights is None else weights[self.order].double()
-        hits = (ordered * self.truths).cumsum(dim=0)[self.ends]
-        found = ordered.cumsum(dim=0)[self.ends]
+        hits = weights.index_select(0, self.true_samples).cumsum(dim=0)[self.last_true]
         if not len(hits) or hits[-1] == 0:
-            return torch.full((), torch.nan, dtype=torch.float64, device=self.truths.device)
+            return torch.full((), torch.nan, dtype=torch.float64, device=weights.device)
+        found = weights.index_select(0, self.samples).cumsum(dim=0)[self.ends]
         gains = hits.diff(prepend=hits.new_zeros(1))
-        return (gains * hits / found.clamp_min(1e-300)).sum() / hits[-1]  # before the first weight both are 0
+        return (gains * hits / found.clamp_min(1)).sum() / hits[-1]  # weights are whole: without any, hits are 0 too
