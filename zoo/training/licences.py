@@ -64,7 +64,10 @@ def redistribution(licence: str | None) -> str | None:
     """Why unchanged weights under `licence` cannot be published in another file format; `None` where they can."""
     if licence is None:
         return "the licence is not stated by the authors"
-    ids = _ids(spdx(licence, "the licence of the weights"))
+    try:
+        ids = _ids(spdx(licence, "the licence of the weights"))
+    except ConfigError as err:
+        return str(err)
     if any(re.search(r"-nd\b", one) for one in ids):
         return "NoDerivatives: whether another file format is one is for the authors to say"
     if any(one.startswith("licenseref-") for one in ids):
