@@ -2,7 +2,7 @@
 
 Memory: 5 bytes per pair (float32 score, uint8 truth) on each process and, while computing, of all processes together:
 12 MB for 125,000 images with 19 classes, 60 MB for 17,000 maps of 26 x 26 cells. Only pairs travel, never logits.
-Computing sorts once, and takes one pass over the pairs per replicate of the bootstrap.
+Computing takes some 30 bytes per pair more, sorts once, and passes over the pairs once per replicate of the bootstrap.
 """
 
 # n samples, N pairs, J columns (classes, or variables and lead times), R replicates
