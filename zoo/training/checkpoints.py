@@ -136,15 +136,14 @@ def restore(path: Path, held: Held) -> None:
     Raises:
         ConfigError: the checkpoint is of another network or optimiser.
     """
-    device = held.accelerator.device
     try:
         if held.sharded:
             held.accelerator.load_state(str(path / SHARDS))
         else:
-            load_model(held.learner, path / LEARNER, device=str(device))
-            held.optimizer.load_state_dict(torch.load(path / OPTIMISER, map_location=device, weights_only=True))
+            load_model(held.learner, path / LEARNER)
+            held.optimizer.load_state_dict(torch.load(path / OPTIMISER, map_location="cpu", weights_only=True))
         if held.average is not None:
-            load_model(held.average, path / AVERAGE, device=str(device))
+            load_model(held.average, path / AVERAGE)
         if held.accelerator.scaler is not None:
             held.accelerator.scaler.load_state_dict(torch.load(path / SCALER, weights_only=True))
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as err:

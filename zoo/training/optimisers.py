@@ -46,6 +46,7 @@ def _schedule_free(phase: Phase, groups: list[ParameterGroup]) -> Optimizer:
     made: Optimizer = AdamWScheduleFree(
         groups, lr=told.lr, betas=told.betas, eps=told.eps, warmup_steps=told.warmup, foreach=False
     )
+    made.train()  # type: ignore[attr-defined]  # it holds two sequences of weights and asks for which is meant
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,7 @@ class _Steps:
             wrapped=self.wrapped,
             optimizer=self.held.optimizer,
             clip=self.phase.clip,
+            interruption=run.interruption,
         )
         set_modes(self.learner, self.phase)
         batches = self._batches(state.step)
@@ -162,7 +163,7 @@ class _Steps:
     def _step(self, stepper: Stepper, batches: Iterator[Batch], step: int) -> int:
         seed_step(self.run.accelerator, self.seed, step)
         try:
-            asked = stepper.take(self.order.parts(step), batches, self._moment(step), self.run.interruption.asked)
+            asked = stepper.take(self.order.parts(step), batches, self._moment(step))
         except NotFinite as err:
             raise self._not_finite(err, step) from err
         if self.held.average is not None:
@@ -196,7 +197,7 @@ class _Steps:
         settle(self.held.optimizer)
         self.run.accelerator.wait_for_everyone()  # the best may be being written
         if self.run.config.best and self.best.is_file():
-            self.learner.network.load_state_dict(load_file(self.best, device=str(self.run.accelerator.device)))
+            self.learner.network.load_state_dict(load_file(self.best, device=self.run.accelerator.device.type))
         elif self.held.average is not None:
             self.learner.network.load_state_dict(self.held.average.module.state_dict())  # type: ignore[union-attr]
 
@@ -304,11 +305,22 @@ class _Steps:
                 part,
                 {"ids": "\n".join(batch.ids)},
             )
-        return InputError(
-            f"the loss is not finite ({err}) at step {step} of phase {self.name}; its batch"
-            f" ({', '.join(batch.ids[:3])}{', ...' if len(batch) > 3 else ''}) is saved as {file}; look at its numbers"
-            " with `zoo data check`, or try a lower optimizer.lr, clip=1 or precision=fp32"
+        broken = [
+            name
+            for row, name in enumerate(batch.ids)
+            if not all(bool(one[row].isfinite().all()) for one in batch.inputs.values() if one.is_floating_point())
+        ]
+        whose = (
+            f"inputs of {_some(broken)} are not finite" if broken else f"of {_some(batch.ids)}, whose inputs are finite"
         )
+        return InputError(
+            f"the loss is not finite ({err}) at step {step} of phase {self.name}; its batch ({whose}) is saved as {file};"
+            " mend the data (`zoo data check`), or try a lower optimizer.lr, clip=1 or precision=fp32"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _better(value: float, than: float, direction: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,9 +30,9 @@ def recipes(model: str) -> dict[str, Path]:
         UnknownModel: no plugin has the model.
     """
     entry, _ = registry.find(model)
-    package = entry.spec.default.builder.partition(":")[0].partition(".")[0]
-    folder = Path(str(importlib.resources.files(package))) / FOLDER
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    home = Path(entry.plugin.module.__file__ or "")
+    folder = home.parent / FOLDER if home.name == "__init__.py" else None  # a plugin that is one file ships no recipes
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))} if folder else {}
 
 
 def recipe(model: str, name: str | Path, *overrides: str) -> TrainConfig:

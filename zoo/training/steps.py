@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch import Tensor
 from zoo.datasets.sample import Batch
 from zoo.datasets.seeds import seed_of
 from zoo.tasks.objective import Moment
+from zoo.training.interruption import Interruption
 from zoo.training.learner import Learner
 from zoo.training.order import Part
 
@@ -37,6 +39,7 @@ class Stepper:
         learner: without the wrapper for several processes.
         wrapped: with it.
         clip: largest norm of the gradient; `None` = any.
+        interruption: whether this process was asked to stop.
         totals: this process's share of the loss and of its terms, added up since they were last taken.
         norm: of the gradient at the last step, where it was clipped.
     """
@@ -46,23 +49,23 @@ class Stepper:
     wrapped: Any
     optimizer: Any
     clip: float | None
+    interruption: Interruption
     totals: dict[str, Tensor] = field(default_factory=dict)
     norm: Tensor | None = None
 
-    def take(self, parts: Sequence[Part], batches: Iterator[Batch], moment: Moment, asked: int = 0) -> int:
+    def take(self, parts: Sequence[Part], batches: Iterator[Batch], moment: Moment) -> int:
         """One step.
 
         Args:
             parts: of this process.
             batches: theirs, to be taken in turn.
             moment: when.
-            asked: number of a signal that this process got, or 0.
 
         Returns:
-            The largest `asked` of all processes.
+            Number of the signal by which a process was asked to stop, the same in all of them, or 0.
         """
         taken = [next(batches).to(self.accelerator.device) for _ in parts]
-        counts, asked = self._known_counts(parts, taken, asked)
+        counts, asked = self._known_counts(parts, taken)
         for number, (part, batch) in enumerate(zip(parts, taken, strict=True)):
             last = number == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
@@ -74,7 +77,7 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self.learner.objective.after_step(self.learner.network, moment)
-        return asked
+        return asked if self.accelerator.num_processes > 1 else self.interruption.asked
 
     def take_totals(self) -> dict[str, float]:
         """Loss and terms, of all processes, added up since the last time."""
@@ -86,27 +89,21 @@ class Stepper:
         self.totals.clear()
         return dict(zip(names, added.tolist(), strict=True))
 
-    def _known_counts(
-        self, parts: Sequence[Part], batches: Sequence[Batch], asked: int
-    ) -> tuple[dict[str, Number], int]:
-        """Counts that batches alone decide, over all parts and processes; and the largest `asked`."""
+    def _known_counts(self, parts: Sequence[Part], batches: Sequence[Batch]) -> tuple[dict[str, Number], int]:
+        """Counts that batches alone decide, over all parts and processes; and the signal that any process got."""
         counts: dict[str, Number] = {}
         for part, batch in zip(parts, batches, strict=True):
             for name, count in self.learner.counts(batch).items():
                 counts[name] = counts.get(name, 0.0) + (0.0 if part.idle else count)
         if self.accelerator.num_processes == 1:
-            return counts, asked
-        # One message for all: the counts, and whether anybody was asked to stop (64 numbers of signals, one place each).
-        flags = [0.0] * 64
-        flags[asked] = 1.0
-        device = self.accelerator.device
-        own = torch.stack(
-            [torch.as_tensor(one, dtype=torch.float64, device=device) for one in counts.values()]
-            or [torch.zeros((), dtype=torch.float64, device=device)]
-        )
-        added = self._added(torch.cat([own, torch.tensor(flags, dtype=torch.float64, device=device)]))
-        signals = [number for number in range(1, 64) if added[len(own) + number] > 0] if bool(added[-63:].any()) else []
-        return dict(zip(counts, added[: len(counts)], strict=True)), max(signals, default=0)
+            return counts, 0
+        # One message for all: the counts, and the signals, a place for each number.
+        signals = torch.zeros(signal.NSIG, dtype=torch.float64)
+        signals[self.interruption.asked] = 1
+        own = torch.stack([torch.as_tensor(one, dtype=torch.float64) for one in counts.values()] or [signals[0]]).cpu()
+        added = self._added(torch.cat([own, signals]).to(self.accelerator.device))
+        asked = added[len(own) + 1 :].nonzero()
+        return dict(zip(counts, added, strict=False)), int(asked[-1]) + 1 if len(asked) else 0
 
     def _loss(
         self,
