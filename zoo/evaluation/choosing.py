@@ -50,11 +50,16 @@ def metrics_of(task: Task, variant: Variant, *, bootstrap: int = 0, options: Map
     return metric
 
 
+def check_protocol(name: str) -> None:
+    """Raise `ConfigError` for a protocol that is none."""
+    if name not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+
+
 def judged(model: Model, reader: Reader, *, protocol: str) -> tuple[Task, Variant]:
     """The task whose metric judges, and the variant as the metric must see it: with the classes of the data.
 
     Raises:
-        ConfigError: no such protocol.
         InputError: the protocol is not for this model, or its classes are not those of the data.
     """
     classes = tuple(reader.classes)
@@ -65,11 +70,9 @@ def judged(model: Model, reader: Reader, *, protocol: str) -> tuple[Task, Varian
             return Task.SEGMENT, replace(_of_data(model.variant, classes, protocol), multi_label=False)
         case "head" if model.task is Task.RETRIEVE and classes:  # classes named in words
             return Task.PRETRAIN, _of_data(model.variant, classes, protocol)
-        case "head":
+        case _:
             _check_head(model, classes)
             return model.task, model.variant
-        case _:
-            raise ConfigError(f"there is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
 
 
 def _of_data(variant: Variant, classes: tuple[str, ...], protocol: str) -> Variant:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from zoo.datasets.sample import Batch, Reader
 from zoo.errors import ConfigError, InputError
 from zoo.evaluation.answers import Asking, Gallery, answers, embeddings, evaluating, features_of, label_of, spread
-from zoo.evaluation.choosing import judged, metrics_of
+from zoo.evaluation.choosing import check_protocol, judged, metrics_of
 from zoo.evaluation.protocols import Judging, few, fit_dense_probe, fit_probe, knn_votes
 from zoo.evaluation.result import Evaluation
 from zoo.model import Model
@@ -115,6 +115,7 @@ def measure(
 def _check(
     reader: Reader, rows: Sequence[int], gallery: Reader | None, *, protocol: str, batch_size: int, limit: int | None
 ) -> None:
+    check_protocol(protocol)
     for name, value in (("batch_size", batch_size), ("limit", limit)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; expected 1 or more")

@@ -1,0 +1,205 @@
+"""`zoo evaluate` and `zoo.evaluate` on the invented world: in one process and two, tables, files and cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+import zoo
+from zoo.cards import check_card, render_card, update_card
+from zoo.evaluation.published import beside, published, told
+from zoo.evaluation.report import END, text_of, with_scores
+from zoo.evaluation.result import Evaluation
+from zoo.results.provenance import Provenance
+from zoo.spec import Score
+from zoo.tasks.metrics.sums import Figure
+
+MODEL = "smarties@demo"
+WORLD = ("evaluate", MODEL, "world", "view=sentinel1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--protocol", "knn", "--bootstrap", "20", "n=13", "gallery.n=21", "--batch-size", "4"),
+        ("--protocol", "probe", "--epochs", "3", "n=5", "gallery.n=9", "--batch-size", "8"),  # one has nothing to do
+        ("--protocol", "frozen", "--epochs", "2", "n=7", "task=segment", "--batch-size", "2"),
+    ],
+)
+def test_two_processes_write_the_same_bytes_as_one(tmp_path, zoo_command, two_processes, arguments):
+    assert zoo_command(*WORLD, *arguments, "--out", tmp_path / "one.json")[0] == 0
+    two_processes(*WORLD, *arguments, "--out", tmp_path / "two.json")
+    one, two = ((tmp_path / f"{name}.json").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert json.loads(one)["num_samples"] == int(next(one for one in arguments if one.startswith("n="))[2:])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+
+
+def test_demo_weights_tell_covers_better_than_random_ones():
+    demo, random = (
+        zoo.evaluate(
+            model,
+            "world",
+            protocol="knn",
+            bootstrap=0,
+            options={"n": 120, "view": "sentinel1"},
+            gallery_options={"n": 200},
+        ).values["accuracy"]
+        for model in (zoo.load(MODEL), zoo.build(MODEL))
+    )
+    assert demo > random + 0.03
+
+
+def test_the_table_is_aligned_and_json_says_the_same(zoo_command):
+    code, said, _ = zoo_command(*WORLD, "n=9", "--protocol", "knn", "--bootstrap", "20")
+    assert code == 0
+    head, columns, *rows = said.splitlines()
+    assert head == "smarties@demo on world (test), 9 samples, protocol knn"
+    assert columns.split("  ")[0] == "metric"
+    start = columns.index("value")
+    code, written, _ = zoo_command(*WORLD, "n=9", "--protocol", "knn", "--bootstrap", "20", "--json")
+    metrics = json.loads(written)["metrics"]
+    assert rows[0].startswith("accuracy")
+    assert rows[0][start:].split()[0] == f"{metrics['accuracy']['value']:.4f}"
+    assert f"{metrics['accuracy']['low']:.4f} to {metrics['accuracy']['high']:.4f}" in rows[0]
+    options = json.loads(written)["options"]
+    assert (options["data.n"], options["data.view"], options["gallery"]) == ("9", "sentinel1", "train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("n=3", "--out", "scores.txt"), "the extension '.txt'; an evaluation is written as .json"),
+        (("n=3", "--card", "nowhere.md"), "there is no card nowhere.md"),
+        (("here", "there"), "expected one folder, found here and there"),
+        (("n=3",), "smarties@demo gives embeddings and has no classes of its own"),
+        (("n=3", "vew=3"), "did you mean 'view'?"),
+        (("n=3", "--protocol", "knn", "metric.strata=3"), "has no option 'strata'"),
+        (("n=3", "--protocol", "knn", "--split", "train"), "3 of 3 samples are in the gallery too"),
+        (("n=3", "--protocol", "knn", "--neighbours", "0"), "neighbours is 0; expected more than 0"),
+        (("n=3", "--folds", "3"), "--folds 5 --block-km 100"),
+        (("n=3", "--protocol", "knn", "gallery=val"), "--gallery for the split"),
+    ],
+)
+def test_errors_say_what_to_type_and_leave_no_file(zoo_command, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    out = () if "--out" in arguments else ("--out", "scores.json")
+    code, said, errors = zoo_command("evaluate", MODEL, "world", *out, *arguments)
+    assert (code, said) == (1, "")
+    assert message in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_run_is_its_model(tmp_path, zoo_command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    zoo.load(MODEL).save(tmp_path / "runs" / "one" / "model")
+    for reference in ("runs/one", tmp_path / "runs" / "one", "./runs/one/model"):
+        code, said, _ = zoo_command(
+            "evaluate", reference, "world", "n=3", "view=sentinel1", "--protocol", "knn", "--json"
+        )
+        assert code == 0
+        assert json.loads(said)["weights"] == "smarties@demo (local)"
+
+
+# ------------------------------------------------------------------------------------------------- published and cards
+
+
+SCORES = (
+    Score(
+        dataset="EuroSAT", metric="top-1 accuracy [%]", value=97.5, protocol="nearest neighbours, k = 20", source="t"
+    ),
+    Score(dataset="EuroSAT", metric="kappa", value=None, protocol="kNN", source="table 3"),
+    Score(dataset="EuroSAT", metric="top-1 accuracy [%]", value=98.0, protocol="linear probe", source="table 1"),
+    Score(dataset="m-eurosat", metric="accuracy", value=1.0, protocol="kNN", source="third-party leaderboard"),
+    Score(dataset="RESISC45", metric="accuracy", value=3.0, protocol="kNN", source="table 1"),
+)
+
+
+def evaluation(**changes: object) -> Evaluation:
+    told = Provenance(model="smarties", variant="demo", weights="w", revision=None, sha256="f" * 64, zoo_version="0")
+    figures = {"accuracy": Figure(0.9, 0.85, 0.95), "recall/sea": Figure(1.0)}
+    made = Evaluation(
+        model="smarties",
+        variant="demo",
+        dataset="eurosat-ms",
+        split="test",
+        protocol="knn",
+        num_samples=10,
+        figures=figures,
+        classes=("sea",),
+        provenance=told,
+    )
+    return replace(made, **changes)
+
+
+def test_only_scores_of_the_same_data_and_protocol_stand_beside():
+    found = published(SCORES, evaluation(), has_head=False)
+    assert found == SCORES[:2]
+    assert beside("accuracy", found) == SCORES[:1]
+    assert published(SCORES, evaluation(protocol="probe"), has_head=False) == SCORES[2:3]
+    assert published(SCORES, evaluation(protocol="head"), has_head=True) == SCORES[2:3]
+    assert published(SCORES, evaluation(protocol="head"), has_head=False) == ()
+
+
+def test_scores_of_others_are_not_said_to_be_the_authors():
+    assert told(SCORES[0]) == "authors: 97.5 (top-1 accuracy [%]; EuroSAT; nearest neighbours, k = 20)"
+    assert told(SCORES[1]).startswith("authors: not stated (kappa")
+    assert told(SCORES[3]).startswith("others: 1 (")
+
+
+@pytest.fixture
+def scored():
+    model = zoo.load(MODEL)
+    return replace(model, variant=replace(model.variant, scores=SCORES))
+
+
+def test_the_table_has_what_was_published(scored):
+    lines = text_of(evaluation(folds={"accuracy": (0.8, 0.9)}), scored).splitlines()
+    assert lines[1].split("  ")[-1] == "published"
+    assert lines[2].startswith("accuracy  0.9000  0.8500 to 0.9500  0.8500, 0.0707")
+    assert "authors: 97.5" in lines[2]
+    assert lines[3] == "published besides: authors: not stated (kappa; EuroSAT; kNN)"
+    assert lines[-1].split() == ["sea", "1.0000"]
+
+
+def test_a_card_takes_scores_once_and_stays_true_to_its_description(scored):
+    card = render_card(scored.spec, prose="## Intended use\n\nMaps.\n\n## Limits\n\nClouds.")
+    first = with_scores(card, evaluation(), scored)
+    assert first.count(END) == 1
+    assert "| accuracy | 0.9000 | 0.8500 to 0.9500 | authors: 97.5" in first
+    again = with_scores(first, evaluation(figures={"accuracy": Figure(0.5)}), scored)
+    assert again.count(END) == 1
+    assert "0.9000" not in again
+    both = with_scores(again, evaluation(protocol="probe"), scored)
+    assert (both.count(END), both.count("## Evaluation")) == (2, 1)
+    measured = [one for one in ModelCard(both).data.eval_results if one.dataset_name == "eurosat-ms"]
+    assert [(one.metric_type, one.metric_value, one.dataset_args["protocol"]) for one in measured] == [
+        ("accuracy", 0.5, "knn"),
+        ("accuracy", 0.9, "probe"),
+    ]
+    assert len(ModelCard(both).data.eval_results) == len(measured) + 3  # with those that the card had
+    assert check_card(both, scored.spec) == []
+    assert update_card(both, scored.spec) == both
+
+
+def test_a_text_without_a_header_takes_the_block_alone(scored):
+    made = with_scores("# My model\n", evaluation(), scored)
+    assert made.startswith("# My model\n\n## Evaluation\n\n<!-- zoo: scores of smarties@demo, eurosat-ms, test, knn;")
+    assert made.endswith(END + "\n")
+
+
+def test_the_card_is_updated_in_place_by_the_command(tmp_path, zoo_command):
+    card = tmp_path / "README.md"
+    card.write_text("# Mine\n")
+    code, _, errors = zoo_command(*WORLD, "n=3", "--protocol", "knn", "--bootstrap", "0", "--card", card)
+    assert (code, errors) == (0, f"wrote {card}\n")
+    assert "| accuracy | " in card.read_text()
+    code, said, _ = zoo_command(*WORLD, "n=3", "--protocol", "knn", "--bootstrap", "0", "--card")
+    assert code == 0
+    assert said.strip() in card.read_text()
+    assert [one.name for one in Path(tmp_path).iterdir()] == ["README.md"]
