@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 import zoo
 from zoo import registry
 from zoo.checkpoints.folders import read_folder
@@ -18,7 +20,7 @@ from zoo.training.config import TrainConfig
 if TYPE_CHECKING:
     from zoo.model import Model
 
-PACKAGES = ("torch", "accelerate", "torchmetrics", "numpy", "peft", "schedulefree")
+PACKAGES = ("accelerate", "torchmetrics", "numpy", "peft", "schedulefree")
 GIT_S = 10  # seconds that git may take; a large tree on a slow disk is no reason to wait longer
 
 
@@ -29,7 +31,8 @@ def environment(config: TrainConfig, start: Model, *, processes: int) -> dict[st
         "platform": f"{platform.system()} {platform.machine()}",
         "zoo": zoo.__version__,
         "plugins": {one.distribution: one.version for one in plugins().loaded.values()},
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {"torch": str(torch.__version__)}  # with its build, such as +cu130
+        | {name: version for name in PACKAGES if (version := _version(name))},
         "devices": _devices(),
         "processes": processes,
         "git": _git_state(),
@@ -46,8 +49,6 @@ def _version(package: str) -> str | None:
 
 def _devices() -> list[str]:
     """Of this machine."""
-    import torch
-
     if torch.cuda.is_available():
         return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.accelerator.is_available():
