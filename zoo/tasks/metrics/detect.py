@@ -28,12 +28,16 @@ COUNTED = ("images", "error", "absolute", "squared", "true", "true_squared")  # 
 class DetectMetrics(Sums):
     """Average precision of points, precision and recall, counting errors, confusion of classes.
 
-    Figures: `mAP100` (DoR 1), `mAP100-10` (mean over DoR 1, .9, ..., .1), `AP100/<class>`, `AP100-10/<class>`;
+    Figures: `map100` (DoR 1), `map100-10` (mean over DoR 1, .9, ..., .1), `ap100/<class>`, `ap100-10/<class>`;
     `precision`, `recall`, `f1` at the confidence of best F1; `count_mae`, `count_rmse`, `count_bias` (answers less
     things) and `count_r2` of the number of answers above `min_score` per image, for all classes together and, with
     `/<class>`, for each. Classes of which there is nothing are left out of means.
 
     The radius of a thing is that of the target's `radii_px`, or else its class's in the variant.
+
+    Attributes:
+        confusion: (K + 1, K + 1) float64 counts of all images by what is there (rows) and what was answered (columns),
+            the last of each being nothing; see `zoo.tasks.metrics.points.confusion` for POLO's rules.
 
     Args:
         variant: says the classes, their radii, and the DoR of suppression.
@@ -69,7 +73,7 @@ class DetectMetrics(Sums):
         size = len(variant.classes)
         self.add_sum("things", size)
         self.add_sum("counted", len(COUNTED), size + 1)
-        self.add_sum("confused", size + 1, size + 1)
+        self.add_state("confusion", torch.zeros(size + 1, size + 1, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_rows("answers", 2 + len(THRESHOLDS), dtype=torch.float32)  # score, class, whether right at each
         self.add_rows("images", dtype=torch.int64)  # key of each answer's image
 
@@ -82,7 +86,7 @@ class DetectMetrics(Sums):
         output = DetectOutput(output.points_px.detach().cpu(), output.scores.detach().cpu())
         ranked = decode(output, min_score=self.least_score, max_points=MAX_POINTS, multi_label=self.multi_label)
         counted = decode(output, min_score=self.min_score, max_points=MAX_POINTS, multi_label=self.variant.multi_label)
-        summands: dict[str, list[Tensor]] = {"things": [], "counted": [], "confused": []}
+        summands: dict[str, list[Tensor]] = {"things": [], "counted": []}
         for index, name in enumerate(ids):
             places, classes, radii = self._things(target, index, name)
             answers = _taken(ranked[index], self._kept(ranked[index])[: self.max_answers])
@@ -94,18 +98,13 @@ class DetectMetrics(Sums):
             summands["counted"].append(_errors(true, said))
             sure = _taken(answers, answers.scores > self.min_score)
             matrix = confusion(sure.xy_px, sure.classes, places, classes, radii, dor=self.dor, num_classes=size)
-            summands["confused"].append(torch.from_numpy(matrix))
+            self.confusion += torch.from_numpy(matrix.T).to(self.confusion)
         if ids:
             self.accumulate(ids, {name: torch.stack(values) for name, values in summands.items()})
 
     def scores(self) -> dict[str, Tensor]:
         """See the class."""
         return self._found() | self._counting()
-
-    def confusion(self) -> Tensor:
-        """(K + 1, K + 1) counts: rows answered, columns true, the last of each nothing; see `confusion`."""
-        confused: Tensor = self.confused
-        return confused[0]
 
     def _things(self, target: Mapping[str, Any], index: int, name: str) -> tuple[Array, Array, Array]:
         places = target["points_px"][index].detach().cpu().double().numpy().reshape(-1, 2)
@@ -150,8 +149,8 @@ class DetectMetrics(Sums):
             if replicate:
                 weights = poisson_weights(images, [replicate - 1])[0].numpy()
             drawn.append(self._ranked(rows, weights, things[replicate]))
-        names = [f"{kind}/{one}" for kind in ("AP100", "AP100-10") for one in self.variant.classes]
-        names = ["mAP100", "mAP100-10", "precision", "recall", "f1", *names]
+        names = [f"{kind}/{one}" for kind in ("ap100", "ap100-10") for one in self.variant.classes]
+        names = ["map100", "map100-10", "precision", "recall", "f1", *names]
         return {name: torch.tensor(values) for name, values in zip(names, zip(*drawn, strict=True), strict=True)}
 
     def _ranked(self, rows: Array, weights: Array, things: Array) -> list[float]:

@@ -88,13 +88,15 @@ def confusion(
 
 
 def average_precision(right: Array, num_things: float, weights: Array) -> Array:
-    """(T,) area below the envelope of precision over recall, by 101 trapezoids.
+    """(T,) area below the envelope of precision over recall, by 101 trapezoids; 0 of no answers.
 
     Args:
         right: (n, T) 0 or 1, of the answers of one class, best first.
         num_things: of that class.
         weights: (n,), above 0: how often each answer counts.
     """
+    if not len(right):
+        return np.zeros(right.shape[1])
     hits = np.cumsum(right * weights[:, None], axis=0)
     recall, precision = hits / (num_things + TINY), hits / np.cumsum(weights)[:, None]
     ends = np.zeros((1, right.shape[1]))
