@@ -229,7 +229,7 @@ def test_the_comparison_is_what_preprocessing_makes_of_the_pixels(tmp_path):
         assert band.cut_above == pytest.approx((pixels[index] > 2000).mean(), abs=1e-12)
         assert band.percentiles[1] == np.median(pixels[index])
         assert (band.low, band.high) == (0, 2000)
-        assert band.verdict == "23% of the numbers are cut off at the highest end"
+        assert band.verdict == "23 % of numbers are cut off at the highest end"
 
 
 @pytest.mark.parametrize(

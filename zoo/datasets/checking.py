@@ -198,7 +198,7 @@ def _undeclared(feed: Feed, pixels: Sequence[np.ndarray], where: str) -> Iterato
         if alike > MUCH_FILL and value in (data.min(), data.max()) and data.min() < data.max():
             yield _warning(
                 where,
-                f"{alike:.0%} of the pixels are {value:g} in all bands, which counts as data",
+                f"{alike * 100:.0f} % of the pixels are {value:g} in all bands, which counts as data",
                 f"say --nodata {value:g}, or declare it: gdal_edit.py -a_nodata {value:g} FILE",
             )
 
@@ -216,8 +216,8 @@ def _numbers(file: Path, inputs: Sequence[InputSpec], options: Options) -> list[
     found += [_warning(file.name, doubt) for doubt in comparison.doubts]
     for band, one in zip(counted.bands, comparison.bands, strict=True):
         if band.valid < MISSING:
-            found.append(_warning(file.name, f"{band.name}: {1 - band.valid:.0%} of the values are missing"))
-        elif not one.fits and not comparison.doubts:
+            found.append(_warning(file.name, f"{band.name}: {(1 - band.valid) * 100:.0f} % of the values are missing"))
+        elif not one.fits and not any(band.name in doubt for doubt in comparison.doubts):
             found.append(_warning(file.name, f"{band.name}: {one.verdict}", "see `zoo data stats` with --model"))
     return found
 
@@ -286,12 +286,17 @@ def _worded(value: object) -> str:
 
 
 def _error(where: str, what: str, advice: str = "") -> Finding:
-    return Finding(severity=Severity.ERROR, where=where, what=what.removeprefix(f"{where}: "), advice=advice)
+    return Finding(severity=Severity.ERROR, where=where, what=_without(where, what), advice=advice)
 
 
 def _warning(where: str, what: str, advice: str = "") -> Finding:
-    return Finding(severity=Severity.WARNING, where=where, what=what.removeprefix(f"{where}: "), advice=advice)
+    return Finding(severity=Severity.WARNING, where=where, what=_without(where, what), advice=advice)
 
 
 def _note(where: str, what: str, advice: str = "") -> Finding:
     return Finding(severity=Severity.NOTE, where=where, what=what, advice=advice)
+
+
+def _without(where: str, what: str) -> str:
+    """The sentence without the file's name, which is told beside it."""
+    return what.removeprefix(f"{where}: ").removeprefix(f"{where} ") if where else what

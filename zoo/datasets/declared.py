@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zoo.datasets.distributions import Distribution, percentiles_of
 from zoo.datasets.statistics import BandStatistics, Statistics
@@ -18,6 +18,7 @@ from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resi
 
 # Ours: a scene of one biome differs from a global training set; what exceeds these is of another kind.
 MOST_CUT = 0.10  # share of the numbers that may be cut off; declared percentiles 1 and 99 cut 0.02 of the training data
+ALL = 0.995
 LEAST_FILLED = 0.20  # share of the declared range that percentiles 1 to 99 of the data should fill
 MOST_SHIFT = 1.0  # standard deviations of the training data between its mean and that of the data
 MOST_SPREAD = 3.0  # times the declared standard deviation, or as many times less
@@ -130,8 +131,6 @@ def _compared(spec: InputSpec, index: int, band: BandStatistics) -> BandComparis
 
 
 def _judged(one: BandComparison, *, empty: bool, constant: bool) -> BandComparison:
-    from dataclasses import replace
-
     return replace(one, verdict="no data" if empty else "one number only" if constant else _verdict(one))
 
 
@@ -145,9 +144,9 @@ def _verdict(one: BandComparison) -> str:
         return "another unit or another band: half of it lies far " + ("below" if middle < one.low else "above")
     if one.cut_above > MOST_CUT or one.cut_below > MOST_CUT:
         part, end = max((one.cut_above, "highest"), (one.cut_below, "lowest"))
-        return f"{part:.0%} of the numbers are cut off at the {end} end"
+        return f"{'all' if part > ALL else f'{part * 100:.0f} % of'} numbers are cut off at the {end} end"
     if last - first < LEAST_FILLED * span and not one.standardised:
-        return f"narrow: fills {(last - first) / span:.0%} of the declared range"
+        return f"narrow: fills {(last - first) / span * 100:.0f} % of the declared range"
     if not one.standardised:
         return "fits"
     if abs(one.mean) > MOST_SHIFT:

@@ -185,7 +185,7 @@ def _rare(seen: _Seen, classes: Sequence[str]) -> Iterator[Finding]:
         yield _of(Severity.WARNING, "", f"no label of {_some(absent)} in the samples that were read")
     if rare:
         advice = "mind the score of each class, not only the overall one"
-        yield _of(Severity.NOTE, "", f"less than {RARE:.0%} of the labels are {_some(rare)}", advice)
+        yield _of(Severity.NOTE, "", f"less than {RARE * 100:g} % of the labels are {_some(rare)}", advice)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
