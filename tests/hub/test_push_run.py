@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import zoo
+from zoo import plugins, registry
 from zoo.checkpoints.folders import check_golden, read_folder
 from zoo.errors import ConfigError
 from zoo.evaluation.result import Evaluation
@@ -22,6 +23,7 @@ from zoo.training.config import Best, Data, Phase, TrainConfig, Validation
 from zoo.training.events import Happened, TrainEvent
 from zoo.training.folder import RunFolder
 from zoo.training.publishing import publish
+from zoo.training.run_cards import describe_model
 
 TOY = """
     import torch
@@ -64,13 +66,20 @@ SAFETENSORS = {"model.safetensors", "golden.safetensors"}
 
 
 @pytest.fixture
-def toy(make_plugin, monkeypatch):
+def toy(make_plugin, monkeypatch, tmp_path):
     """Install the toy with weights under a licence."""
 
     def install(licence="Apache-2.0"):
         from safetensors.torch import save_file
 
         monkeypatch.setenv("ZOO_PLUGINS", "toy")
+        if (tmp_path / "site" / "zoo_toy").is_dir():  # installed already: the same under another licence
+            init = tmp_path / "site" / "zoo_toy" / "__init__.py"
+            init.write_text(re.sub(r"LICENCE = .*", f"LICENCE = {licence!r}", init.read_text()))
+            sys.modules.pop("zoo_toy", None)
+            plugins.plugins.cache_clear()
+            registry.entries.cache_clear()
+            return
         site = make_plugin("toy", TOY.replace('LICENCE = "Apache-2.0"', f"LICENCE = {licence!r}"))
         weights = {"conv.weight": torch.arange(18.0).reshape(2, 1, 3, 3) / 10, "conv.bias": torch.tensor([0.5, -0.5])}
         package = site / "zoo_toy"
@@ -260,6 +269,26 @@ def test_licence_of_a_folder_that_a_run_began_with_counts(finished, tmp_path):
     other.write_environment(config, zoo.load(str(run.model), device="cpu"), processes=1)
     assert other.read_environment()["start"]["license"] == "CC-BY-SA-4.0"
     assert str(tmp_path) not in other.environment.read_text()
+
+
+def test_run_that_began_with_a_run_has_the_licence_at_its_root(finished, hub, tmp_path):
+    """Nobody washes off a licence by training twice, and what began with random weights stays one's own."""
+    first = finished("CC-BY-NC-4.0", start="random")
+    describe_model(first)
+    assert read_folder(first.model).weights.license is None  # not the authors': it began with random weights
+    card = (first.model / "README.md").read_text()
+    assert "| this model | | not chosen yet |" in card
+    assert "Authors' data" not in card
+    for start, told in ((first, "CC-BY-4.0"), (finished("CC-BY-NC-4.0"), None)):
+        second = finished("Apache-2.0")
+        config = replace(second.read_config(), start=str(start.model))
+        second.write_config(config)
+        second.write_environment(config, zoo.load(str(start.model), device="cpu"), processes=1)
+        if told:
+            assert f'license: "{told.lower()}"' in publish(second, "lab/x", licence=told, dry_run=True).card
+        else:
+            with pytest.raises(ConfigError, match="NonCommercial"):
+                publish(second, "lab/x", licence="Apache-2.0", dry_run=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- command

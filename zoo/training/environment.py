@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -77,8 +78,17 @@ def _start(config: TrainConfig, start: Model) -> dict[str, Any]:
         "name": origin.name if origin else config.model,
         "revision": origin.revision if origin else None,
         "sha256": origin.sha256 if origin else None,
-        "license": licence_of(config.model if config.start == "weights" else config.start),
+        **_licensed(config),
     }
+
+
+def _licensed(config: TrainConfig) -> dict[str, Any]:
+    """`license` of the weights, and whether they are the `own` of runs that began with random ones."""
+    earlier = Path(config.start).parent / "environment.json"  # of the run whose `model/` this is
+    if os.sep in config.start and earlier.is_file():
+        before = json.loads(earlier.read_text(encoding="utf-8"))["start"]
+        return {"license": before["license"], "own": before["own"]} if before else {"license": None, "own": True}
+    return {"license": licence_of(config.model if config.start == "weights" else config.start), "own": False}
 
 
 def licence_of(reference: str) -> str | None:

@@ -21,6 +21,7 @@ from zoo.training.interruption import Interruption
 from zoo.training.phase import Run, run_phase
 from zoo.training.place import place
 from zoo.training.reporting import Reporter
+from zoo.training.run_cards import describe_model
 from zoo.training.starting import accelerator_of, begin, data_of
 
 
@@ -85,6 +86,7 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
         if accelerator.is_main_process:
             model.save(folder.model)
             folder.write_metrics()
+            describe_model(folder)
         run.tell(Happened.ENDED)
         accelerator.wait_for_everyone()
     return Trained(folder=folder.path, figures=run.figures, model=model)

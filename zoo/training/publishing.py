@@ -7,7 +7,6 @@ for (`zoo.training.licences`). What is not known is not published.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from zoo.hub.push import Pushed, push
 from zoo.training.config import TrainConfig
 from zoo.training.folder import RunFolder
 from zoo.training.licences import contradiction, noncommercial, spdx
-from zoo.training.run_cards import Licensed, card_of
+from zoo.training.run_cards import Licensed, card_of, relicensed
 
 RANDOM = "random"  # `TrainConfig.start` of a run that began with no weights
 
@@ -113,8 +112,10 @@ def licences_of(
 # ------------------------------------------------------------------------------------------------------------ licences
 
 
-def _base_licence(run: RunFolder, config: TrainConfig) -> str:
+def _base_licence(run: RunFolder, config: TrainConfig) -> str | None:
     start = run.read_environment().get("start")
+    if start is not None and start["own"]:
+        return None
     if start is None:
         raise ConfigError(
             f"{run.environment} does not say which weights the run began with, so that their licence is unknown;"
@@ -146,7 +147,7 @@ def _data_licence(config: TrainConfig, told: str | None, retry: str) -> str:
 def _doubts(run: RunFolder, card: str, licensed: Licensed) -> Iterator[str]:
     for title in empty_sections(card):
         yield f"the card's section {title!r} is empty; write it in {run.model / CARD} and push again"
-    if noncommercial(licensed.data) and not noncommercial(licensed.model):
+    if noncommercial(licensed.data or "") and not noncommercial(licensed.model or ""):
         yield f"the data are {licensed.data} and the model {licensed.model}: make sure that the data's terms allow it"
     if not run.read_metrics():
         yield "the card has no measurements: the run has no metrics.json"
@@ -156,7 +157,7 @@ def _doubts(run: RunFolder, card: str, licensed: Licensed) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _staged(run: RunFolder, card: str, licence: str) -> Iterator[Path]:
+def _staged(run: RunFolder, card: str, licence: str | None) -> Iterator[Path]:
     """A folder with the model's files, the card, and the licence that was chosen; removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=".push-", dir=run.path))
     try:
@@ -165,9 +166,7 @@ def _staged(run: RunFolder, card: str, licence: str) -> Iterator[Path]:
                 os.link(file, folder / file.name)
             except OSError:  # a file system without links
                 shutil.copyfile(file, folder / file.name)
-        config = json.loads((run.model / CONFIG).read_text(encoding="utf-8"))
-        config["license"] = config["variant"]["weights"]["license"] = licence
-        (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(relicensed(run.model, licence), encoding="utf-8")
         (folder / CARD).write_text(card, encoding="utf-8")
         yield folder
     finally:

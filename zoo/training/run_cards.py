@@ -7,15 +7,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from zoo import registry
 from zoo.cards import PIPELINES, filled_card, licence_fields, render_card, sensors, without_fields
-from zoo.checkpoints.folders import CARD, GOLDEN, Saved, read_folder, read_golden
+from zoo.checkpoints.folders import CARD, CONFIG, GOLDEN, Saved, read_folder, read_golden
 from zoo.datasets.opening import find_dataset
 from zoo.describe import describe
 from zoo.errors import SpecError
+from zoo.io.whole import whole
 from zoo.spec import ModelSpec
 from zoo.training.config import TrainConfig, Validation
 from zoo.training.folder import RunFolder
@@ -29,14 +30,14 @@ class Licensed:
     """Licences of a published run, SPDX.
 
     Attributes:
-        model: of what is published.
+        model: of what is published; `None` = not chosen yet.
         base: of the weights that it began with; `None` where it began with random ones.
-        data: of what it was trained on.
+        data: of what it was trained on; `None` = not known yet.
     """
 
-    model: str
+    model: str | None
     base: str | None
-    data: str
+    data: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class _Told:
     """All that a card is made of."""
 
     run: RunFolder
-    repo: str
+    repo: str | None
     config: TrainConfig
     environment: Mapping[str, Any]
     metrics: Mapping[str, Any]
@@ -53,12 +54,29 @@ class _Told:
     licensed: Licensed
 
 
-def card_of(run: RunFolder, repo: str, licensed: Licensed) -> str:
+def describe_model(run: RunFolder) -> None:
+    """Put into `model/` what `Model.save` cannot know: the run's card, and the licence of the weights it began with."""
+    base = (run.read_environment().get("start") or {}).get("license")
+    _, dataset = find_dataset(run.read_config().data.dataset)
+    card = card_of(run, None, Licensed(model=base, base=base, data=dataset.license))
+    for name, text in ((CONFIG, relicensed(run.model, base)), (CARD, card)):
+        with whole(run.model / name) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def relicensed(folder: Path, licence: str | None) -> str:
+    """The `config.json` of a saved model with another licence."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config["license"] = config["variant"]["weights"]["license"] = licence
+    return json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+
+
+def card_of(run: RunFolder, repo: str | None, licensed: Licensed) -> str:
     """Header and facts are the run's; prose is that of `model/README.md`.
 
     Args:
         run: that has a `model/`.
-        repo: `org/name`, from where it will be loaded.
+        repo: `org/name`, from where it will be loaded; `None` = from the run.
         licensed: what the card states.
     """
     saved = read_folder(run.model)
@@ -78,7 +96,8 @@ def card_of(run: RunFolder, repo: str, licensed: Licensed) -> str:
         card = _filled(text, told)
     except SpecError:  # a card without markers is not one of ours to keep
         card = _filled(new, told)
-    return re.sub(r"(?m)^# .*$", lambda _: f"# {repo.partition('/')[2]}", card, count=1)
+    title = repo.partition("/")[2] if repo else run.path.resolve().name
+    return re.sub(r"(?m)^# .*$", lambda _: f"# {title}", card, count=1)
 
 
 def _filled(text: str, told: _Told) -> str:
@@ -152,7 +171,8 @@ def _facts(told: _Told) -> Iterator[str]:
         + "."
     )
     plugin = registry.find(saved.model)[0].plugin.distribution
-    yield f'```python\nimport zoo  # pip install lasig-zoo {plugin}\n\nmodel = zoo.load("hf://{told.repo}")\n```'
+    home = f"hf://{told.repo}" if told.repo else f"{told.run.path.resolve().name}/{told.run.model.name}"
+    yield f'```python\nimport zoo  # pip install lasig-zoo {plugin}\n\nmodel = zoo.load("{home}")\n```'
     yield "\n".join(_licence_table(told))
     if measured := _measured(told):
         dataset, split, protocol = _measured_on(told)
@@ -169,11 +189,11 @@ def _licence_table(told: _Told) -> Iterator[str]:
     _, dataset = find_dataset(told.config.data.dataset)
     yield "| licence of | | |"
     yield "|---|---|---|"
-    yield f"| this model | | {licensed.model} |"
+    yield f"| this model | | {licensed.model or 'not chosen yet'} |"
     if start:
         revision = f" at {start['revision']}" if start.get("revision") else ""
-        yield f"| weights it began with | {start['name']}{revision} | {licensed.base} |"
-    yield f"| training data | {dataset.name}: {dataset.source} | {licensed.data} |"
+        yield f"| weights it began with | {start['name']}{revision} | {licensed.base or 'not stated'} |"
+    yield f"| training data | {dataset.name}: {dataset.source} | {licensed.data or 'not known'} |"
 
 
 def _metric_table(measured: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
