@@ -3,27 +3,37 @@
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rasterio
 import torch
 from torch import Tensor, nn
-from zoo_smarties import bigearthnet, evaluation
+from zoo_smarties import SPEC, bigearthnet
 from zoo_smarties.augment import Crop, Turn, cropped, draw_crops, turned
-from zoo_smarties.chips import Chip, Rule, normaliser, sized
+from zoo_smarties.chips import Rule, normaliser, sized
 from zoo_smarties.mixing import exchange, mix_images, tile_bands
 from zoo_smarties.network import autoencoder, encoder, joint
 from zoo_smarties.network.positions import resize_positions, sincos_table
 from zoo_smarties.network.projection import cut_patches
-from zoo_smarties.objective import MultiLabel, Segmentation, SingleLabel, masked_error
-from zoo_smarties.pairs import cut_pair
-from zoo_smarties.schedules import multistep, warm_cosine
+from zoo_smarties.objective import masked_error
+from zoo_smarties.pairs import prepared
 from zoo_smarties.spectrum import numbers
 from zoo_smarties.statistics import DATASETS, SENSORS, Statistics
 
+from zoo.datasets.sample import Sample
+from zoo.evaluation.protocols import knn
 from zoo.inputs.preprocess import spline_resize
+from zoo.tasks.losses import segment
+from zoo.tasks.losses.labels import cross_entropy, multilabel_soft_margin
+from zoo.tasks.metrics.labels import LabelMetrics
+from zoo.tasks.metrics.segment import SegmentMetrics
+from zoo.tasks.pretrain import EmbedOutput
+from zoo.tasks.segment import SegmentOutput
 from zoo.testing.parity import Case
+from zoo.training.config import Schedule
+from zoo.training.schedules import Rates
 
 # ------------------------------------------------------------------------------------------------------------ networks
 
@@ -215,27 +225,34 @@ def pos_embed(case: Case) -> dict[str, Tensor]:
 def metrics_losses(case: Case) -> dict[str, Tensor]:
     config, given = case.config, case.inputs
     made = {f"knn.{name}": one for name, one in knn_outputs(config["knn"], given).items()}
-    made |= {
-        "cls.accuracy_percent": percent(evaluation.accuracy(given["cls.logits"].argmax(1), given["cls.labels"])),
-        "mlc.map_micro_percent": percent(evaluation.micro_average_precision(given["mlc.logits"], given["mlc.labels"])),
-    }
     labels, ignored_labels = given["seg.labels"].long(), given["seg_ignore.labels"].long()
     logits = given["seg.logits_8x"].repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+    scores, targets = given["mlc.logits"], given["mlc.labels"]
     made |= {
-        "seg.miou_percent": percent(evaluation.mean_iou(logits.argmax(1), labels)),
-        "seg_ignore.miou_percent": percent(evaluation.mean_iou(logits.argmax(1), ignored_labels, count_ignored=True)),
+        "cls.accuracy_percent": score(LabelMetrics, "accuracy", given["cls.logits"], given["cls.labels"].long()),
+        "mlc.map_micro_percent": score(LabelMetrics, "micro_map", scores, targets, multi_label=True),
+        "seg.miou_percent": score(SegmentMetrics, "miou", logits, labels),
+        "seg_ignore.miou_percent": score(SegmentMetrics, "miou", logits, ignored_labels, count_ignored=True),
     }
     terms = {
-        "multilabel_soft_margin": MultiLabel().term(given["mlc.logits"], given["mlc.labels"]),
-        "multilabel_soft_margin_smoothed": MultiLabel(smoothing=0.1).term(given["mlc.logits"], given["mlc.labels"]),
-        "cross_entropy": SingleLabel().term(given["cls.logits"], given["cls.labels"]),
-        "label_smoothing_0.1": SingleLabel(smoothing=0.1).term(given["cls.logits"], given["cls.labels"]),
-        "soft_target": SingleLabel().term(given["cls.logits"], given["loss.soft_targets"]),
-        "segmentation": Segmentation().term(logits, ignored_labels),
+        "multilabel_soft_margin": multilabel_soft_margin(scores, targets),
+        "multilabel_soft_margin_smoothed": multilabel_soft_margin(scores, targets, smoothing=0.1),
+        "cross_entropy": cross_entropy(given["cls.logits"], given["cls.labels"].long()),
+        "label_smoothing_0.1": cross_entropy(given["cls.logits"], given["cls.labels"].long(), smoothing=0.1),
+        "soft_target": cross_entropy(given["cls.logits"], given["loss.soft_targets"]),
+        "segmentation": segment.cross_entropy(logits, ignored_labels),
     }
-    losses = {name: term.total / term.count for name, term in terms.items()}
-    made |= {f"loss.{name}": one[None] for name, one in losses.items()}
+    made |= {f"loss.{name}": (total / count)[None] for name, (total, count) in terms.items()}
     return made | scheduled(config["lr"]) | mixed(config["mix"], given, num_classes=config["knn"]["num_classes"])
+
+
+def score(kind: Any, name: str, logits: Tensor, labels: Tensor, *, multi_label: bool = False, **options: Any) -> Tensor:
+    """A streaming metric of all at once, in percent."""
+    classes = tuple(f"class {number}" for number in range(logits.shape[1]))
+    metric = kind(variant=replace(SPEC.default, classes=classes, multi_label=multi_label), **options)
+    output = EmbedOutput(pooled=logits, logits=logits) if logits.ndim == 2 else SegmentOutput(logits=logits)
+    metric.update(output, {"label": labels}, [str(number) for number in range(len(logits))])
+    return percent(metric.compute()[name].value)
 
 
 def percent(share: float) -> Tensor:
@@ -243,7 +260,7 @@ def percent(share: float) -> Tensor:
 
 
 def knn_outputs(config: Mapping[str, Any], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    predicted = evaluation.knn(
+    predicted = knn(
         given["knn.train"],
         given["knn.train_labels"],
         given["knn.test"],
@@ -251,17 +268,26 @@ def knn_outputs(config: Mapping[str, Any], given: dict[str, Tensor]) -> dict[str
         neighbours=config["k"],
         temperature=config["temperature"],
     )
-    accuracy = evaluation.accuracy(predicted, given["knn.test_labels"])
-    return {"pred": predicted, "accuracy_percent": percent(accuracy)}
+    right = (predicted == given["knn.test_labels"]).double().mean()
+    return {"pred": predicted, "accuracy_percent": percent(right.item())}
 
 
 def scheduled(config: Mapping[str, Any]) -> dict[str, Tensor]:
-    steps, cosine = config["multistep"], config["cosine"]
-    factors = {
-        "multistep": [multistep(step, tuple(steps["milestones"]), steps["gamma"]) for step in steps["steps"]],
-        "cosine": [warm_cosine(step, cosine["warmup_steps"], cosine["total_steps"]) for step in cosine["steps"]],
+    """Factors as a run has them: milestones are shares of its steps, the warm-up is counted in steps."""
+    multistep, cosine = config["multistep"], config["cosine"]
+    steps = 10 * max(multistep["steps"])
+    milestones = tuple((one + 0.5) / steps for one in multistep["milestones"])
+    rates = {
+        "multistep": (Schedule(name="steps", milestones=milestones, gamma=multistep["gamma"]), steps),
+        "cosine": (Schedule(name="cosine", warmup=cosine["warmup_steps"]), cosine["total_steps"]),
     }
-    return {f"lr.{name}": torch.tensor(rows, dtype=torch.float64) for name, rows in factors.items()}
+    return {
+        f"lr.{name}": torch.tensor(
+            [Rates(schedule=told, steps=num, unit=1, per_epoch=1).factor(one) for one in config[name]["steps"]],
+            dtype=torch.float64,
+        )
+        for name, (told, num) in rates.items()
+    }
 
 
 def mixed(config: Mapping[str, Any], given: dict[str, Tensor], *, num_classes: int) -> dict[str, Tensor]:
@@ -332,15 +358,15 @@ def bigearthnet_patches(config: Mapping[str, Any], given: dict[str, Tensor]) -> 
                 write_band(patch / f"{sensor}_{band}.tif", raw.numpy())
             labels = {"labels": config["ben_s2"]["labels"]}
             (patch / f"{sensor}_labels_metadata.json").write_text(json.dumps(labels))
-        s2 = bigearthnet.bigearthnet(root, sensors=("S2",), names=["S2"])[0]
-        both = bigearthnet.bigearthnet(root, sensors=("S1", "S2"), names=["S2 S1"])[0]
+        s2 = bigearthnet.bigearthnet(root, split="", sensors=("S2",), names=["S2"]).sample(0)
+        both = bigearthnet.bigearthnet(root, split="", sensors=("S1", "S2"), names=["S2 S1"]).sample(0)
         merged = torch.from_numpy(bigearthnet.read_patch(root / "S2" / "S2", "S2"))
     made = {
         "ben_s2.merged": merged[:, ::2, ::2],
-        "ben_s2.image": s2.images["image"][:, ::7, ::7],
+        "ben_s2.image": s2.inputs["image"][:, ::7, ::7],
         "ben_s2.index": indices(SENSORS["SENTINEL2-L2A"]),
-        "ben_s2.target": s2.label[None],
-        "ben_s1.image": both.images["s1"][:, ::4, ::4],
+        "ben_s2.target": s2.target["label"][None],
+        "ben_s1.image": both.inputs["s1"][:, ::4, ::4],
         "ben_s1.index": indices(SENSORS["SENTINEL1-GRD"]),
     }
     return made | exchanged(both, given["ben_mm.noise"])
@@ -353,11 +379,11 @@ def write_band(path: Path, pixels: Any) -> None:
         file.write(pixels.astype(dtype), 1)
 
 
-def exchanged(both: Chip, draws: Tensor) -> dict[str, Tensor]:
+def exchanged(both: Sample, draws: Tensor) -> dict[str, Tensor]:
     """The S1+S2 exchange of tokens; stream 1 begins as S1."""
     streams = []
     for name in ("s1", "s2"):
-        image, ranges = tile_bands(both.images[name][None], both.bands[name], 12)
+        image, ranges = tile_bands(both.inputs[name][None], both.bands[name], 12)
         patches = cut_patches(image, 16)
         index = torch.tensor(numbers(ranges)).expand(*patches.shape[:3], -1)
         streams.append((patches.flatten(1, 2), index.flatten(1, 2), patches.shape[1:3]))
@@ -400,12 +426,15 @@ def crops(config: Mapping[str, Any], given: dict[str, Tensor]) -> dict[str, Tens
 def pair_item(config: Mapping[str, Any], given: dict[str, Tensor]) -> dict[str, Tensor]:
     first, second = given["pair_item.rgb"].numpy(), given["pair_item.s2_l1c"].numpy()
     boxes = [Crop(*config["crop"][:4]), Crop(*config["crop"][4:])]
-    cuts = cut_pair(first, second, turn=Turn(*config["op"]), crops=boxes, size=32)
-    return {
-        f"pair_item.{name}{number}": one
-        for number, cut in enumerate(cuts, start=1)
-        for name, one in (("patches", cut.patches), ("index", cut.numbers))
-    }
+    made = {}
+    for number, (stored, crop) in enumerate(zip((first, second), boxes, strict=True), start=1):
+        image, index = prepared(stored, turn=Turn(*config["op"]), crop=crop, size=32)
+        patches = cut_patches(image[None], 16)[0]
+        made |= {
+            f"pair_item.patches{number}": patches,
+            f"pair_item.index{number}": index.expand(*patches.shape[:2], -1),
+        }
+    return made
 
 
 RUN = {

@@ -41,7 +41,7 @@ def chips(tool):
             tool.prepared(label, seed, num, tool.DEMO_SIZE)
             for seed, num in ((GALLERY, NUM_GALLERY), (HELD_OUT, NUM_HELD_OUT))
         )
-        for label in tool.VIEWS
+        for label in tool.LOOKS
     }
 
 
@@ -53,7 +53,7 @@ def shipped():
 @pytest.fixture(scope="module")
 def accuracies(tool, chips, shipped):
     """label -> what the shipped weights and the baselines reach."""
-    return {label: tool.measure(shipped, label, *chips[label]) for label in tool.VIEWS}
+    return {label: tool.measure(shipped, label, *chips[label]) for label in tool.LOOKS}
 
 
 def across(tool, chips, network, one, other):
@@ -91,7 +91,7 @@ def test_chips_of_one_sensor_are_found_among_those_of_another(tool, chips, shipp
 
 def test_the_card_reports_what_is_measured(tool, chips, shipped, accuracies):
     rows = re.findall(r"^\| ([\w-]+) \| ([\w-]+) \| (0\..*) \|$", CARD.read_text(), re.MULTILINE)
-    assert [row[:2] for row in rows] == [*((label, label) for label in tool.VIEWS), *PAIRS]
+    assert [row[:2] for row in rows] == [*((label, label) for label in tool.LOOKS), *PAIRS]
     for asked, gallery, cells in rows:
         if asked == gallery:
             found = [getattr(accuracies[asked], name) for name in tool.Accuracies.__dataclass_fields__]

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from torch.nn import functional
+from zoo_smarties import SPEC
 from zoo_smarties.agreement import Agreement, info_nce
 from zoo_smarties.network import encoder
-from zoo_smarties.network.projection import cut_patches
-from zoo_smarties.objective import MultiLabel, Pretraining, Segmentation, SingleLabel
+from zoo_smarties.objective import Pretraining, SingleLabel
 from zoo_smarties.spectrum import numbers
 
 import zoo
@@ -26,12 +26,12 @@ def moment(step=0, seed=0):
 
 
 def pairs(batch=4):
-    """Pairs of cut images as a reader gives them."""
+    """Pairs of images as a reader gives them."""
     generator = torch.Generator().manual_seed(1)
     inputs = {}
     for name, bands in (("first", BANDS["rgb"] * 2), ("second", BANDS["s1"] * 3)):
-        patches = cut_patches(torch.randn(batch, 6, 64, 64, generator=generator), 8)
-        inputs |= {name: patches, f"{name}_numbers": torch.tensor(numbers(bands)).expand(*patches.shape[:4])}
+        inputs[name] = torch.randn(batch, 6, 64, 64, generator=generator)
+        inputs[f"{name}_numbers"] = torch.tensor([numbers(bands)] * batch)
     return Batch(ids=tuple("abcd"[:batch]), inputs=inputs, target={}, seeds=torch.arange(batch) + 2**40)
 
 
@@ -125,10 +125,10 @@ def labelled(label, batch=4):
     return Batch(ids=tuple("abcd"), inputs={"image": image}, target={"label": label}, bands={"image": BANDS["s1"]})
 
 
-def classifier(kind="linear", **options):
+def classifier():
     torch.manual_seed(0)
-    network = encoder.build(**TINY, head=kind, num_classes=3, **options)
-    torch.nn.init.normal_(network.get_parameter("head.weight" if kind == "linear" else "head.0.weight"))
+    network = encoder.build(**TINY, head="linear", num_classes=3)
+    torch.nn.init.normal_(network.head.weight)
     return network
 
 
@@ -138,38 +138,17 @@ def test_mixed_images_have_mixed_labels():
     objective = SingleLabel(mixup=0.8)
     batch = labelled(label)
     plain = functional.cross_entropy(network(batch.inputs["image"], BANDS["s1"]).logits, label, reduction="sum")
-    mixed = objective(network, batch, moment(seed=3))["labels"]
-    again = objective(network, batch, moment(seed=3))["labels"]
+    mixed = objective(network, batch, moment(seed=3))["cross_entropy"]
+    again = objective(network, batch, moment(seed=3))["cross_entropy"]
     assert mixed.total == again.total != plain
-    assert mixed.count == objective.counts(batch)["labels"] == 4
-    torch.testing.assert_close(objective.eval()(network, batch, moment(seed=3))["labels"].total, plain)
-    torch.testing.assert_close(SingleLabel()(network, batch, moment())["labels"].total, plain)
+    assert mixed.count == objective.counts(batch)["cross_entropy"] == 4
+    torch.testing.assert_close(objective.eval()(network, batch, moment(seed=3))["cross_entropy"].total, plain)
+    torch.testing.assert_close(SingleLabel()(network, batch, moment())["cross_entropy"].total, plain)
 
 
-@torch.no_grad()
-def test_labels_that_do_not_fit_the_head_are_refused():
-    network = classifier()
-    with pytest.raises(ConfigError, match="take the objective single-label"):
-        MultiLabel()(network, labelled(torch.tensor([0, 1, 2, 0])), moment())
-    with pytest.raises(ConfigError, match="take the objective multi-label"):
-        SingleLabel()(network, labelled(torch.zeros(4, 3)), moment())
-    with pytest.raises(ConfigError, match=r"network\.head=linear"):
-        SingleLabel()(encoder.build(**TINY), labelled(torch.tensor([0, 1, 2, 0])), moment())
-    with pytest.raises(ConfigError, match="have no labels"):
-        SingleLabel()(network, Batch(ids=("a",), inputs={}, target={}), moment())
-    with pytest.raises(ConfigError, match=r"network\.upsample"):
-        Segmentation()(classifier("segment"), labelled(torch.zeros(4, 24, 24).long()), moment())
-
-
-@torch.no_grad()
-def test_pixels_without_a_label_do_not_count():
-    network = classifier("segment", upsample=2)
-    label = torch.full((4, 8, 8), -100)
-    label[0, :2, :3] = 1
-    batch = labelled(label)
-    objective = Segmentation()
-    term = objective(network, batch, moment())["labels"]
-    logits = network(batch.inputs["image"], BANDS["s1"]).logits
-    expected = -logits.log_softmax(1)[0, 1, :2, :3].sum()
-    torch.testing.assert_close(term.total, expected)
-    assert term.count == objective.counts(batch)["labels"] == 6
+def test_mixing_is_for_one_class_per_image():
+    several = next(one for one in SPEC.variants if one.multi_label)
+    with pytest.raises(ConfigError, match="objective=multi-label"):
+        SingleLabel(variant=several, mixup=0.8)
+    with pytest.raises(ConfigError, match="no head for classes"):
+        SingleLabel(mixup=0.8)(encoder.build(**TINY), labelled(torch.tensor([0, 1, 2, 0])), moment())

@@ -30,9 +30,9 @@ SPEC = ModelSpec(
     capabilities=(Capability.EMBED,),
     objectives={
         "pretrain": "zoo_smarties.objective:Pretraining",
-        "multi-label": "zoo_smarties.objective:MultiLabel",
+        "multi-label": "zoo.tasks.losses.labels:Labels",
         "single-label": "zoo_smarties.objective:SingleLabel",
-        "segment": "zoo_smarties.objective:Segmentation",
+        "segment": "zoo.tasks.losses.segment:Segment",
         "agree": "zoo_smarties.agreement:Agreement",
     },
     datasets=tuple(one.name for one in DATASETS),
@@ -45,7 +45,7 @@ ZOO_EXCUSES = {
         "check_gradients": f"{_ONE_SENSOR}, and its map is not normed" if "dfc2020" in variant.tag else _ONE_SENSOR
     }
     for variant in VARIANTS
-    if variant.classes
+    if variant.classes and variant.weights
 }
 
 

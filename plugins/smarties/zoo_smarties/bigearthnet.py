@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import InputError
-from zoo_smarties.chips import Array, Augment, ChipDataset, Record
+from zoo.errors import ConfigError, InputError
+from zoo.spec import Variant
+from zoo_smarties.chips import Array, ChipReader, Record, size_for
 from zoo_smarties.classes import BIGEARTHNET, BIGEARTHNET_MERGES
-from zoo_smarties.data import split_list
-from zoo_smarties.statistics import DATASETS, SIZE
+from zoo_smarties.data import Names, lines_of, split_list
+from zoo_smarties.statistics import DATASETS
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 S1_BANDS = ("VV", "VH")
@@ -33,29 +34,35 @@ REFERENCE = {"S2": "B04", "S1": "VV"}  # the band whose size and integer type al
 def bigearthnet(
     folder: str | Path,
     *,
-    sensors: Sequence[str] = ("S2",),
-    split: str = "val",
-    names: Sequence[str] | None = None,
-    size: int = SIZE,
-    augment: Augment | None = None,
-) -> ChipDataset:
+    split: str,
+    variant: Variant | None = None,
+    sensors: Sequence[str] | None = None,
+    names: Names = None,
+    size: int | None = None,
+    turn: bool = False,
+) -> ChipReader:
     """Patches of BigEarthNet with 0 or 1 for each of the 19 classes.
 
     Args:
         folder: holds `S1/` and `S2/`.
-        sensors: `("S2",)` and `("S1",)` give the input `image`; `("S1", "S2")` gives `s1` and `s2`.
         split: `"train10prcnt"`, `"train1prcnt"` or `"val"`, by the authors' lists. Of the validation set they published
             the S2 names alone; their S1 patches are looked up in the metadata.
-        names: `<S2 patch> <S1 patch>` lines of another list; one column where one sensor will do.
+        variant: whose inputs see the patches.
+        sensors: `["S2"]` and `["S1"]` give the input `image`; `["S1", "S2"]` gives `s1` and `s2`; `None` = those of the
+            variant's inputs.
+        names: `<S2 patch> <S1 patch>` lines of another list, or a text file of them; one column where one sensor will do.
         size: side in pixels.
-        augment: random changes, the same for both sensors.
+        turn: whether patches are mirrored and turned in training, both sensors alike.
     """
-    root, wanted = Path(folder), tuple(sensors)
+    root, wanted = Path(folder), _sensors(variant) if sensors is None else tuple(sensors)
     if wanted not in (("S2",), ("S1",), ("S1", "S2")):
-        raise InputError(f"sensors are ('S2',), ('S1',) or ('S1', 'S2'), found {wanted}")
+        raise ConfigError(f"data.options.sensors is {[*wanted]}; expected [S2], [S1] or [S1, S2]")
+    for sensor in wanted:
+        if not (root / sensor).is_dir():
+            raise InputError(f"{root} has no folder {sensor}/; expected BigEarthNet v1 with its patches in {sensor}/")
     records = [
         Record(id="+".join(pair[sensor] for sensor in wanted), place=tuple(pair[sensor] for sensor in wanted))
-        for pair in _pairs(root, wanted, split, names)
+        for pair in _pairs(root, wanted, split, None if names is None else lines_of(names))
     ]
     inputs = ("image",) if len(wanted) == 1 else ("s1", "s2")
 
@@ -63,15 +70,24 @@ def bigearthnet(
         patches = zip(inputs, wanted, record.place, strict=True)
         return {name: read_patch(root / sensor / patch, sensor) for name, sensor, patch in patches}
 
-    return ChipDataset(
+    return ChipReader(
         records,
         read=read,
         statistics={name: DATASETS[f"BigEarthNet{sensor}"] for name, sensor in zip(inputs, wanted, strict=True)},
         classes=BIGEARTHNET,
-        size=size,
-        augment=augment,
+        size=size_for(variant, size),
+        turn=turn,
         read_label=lambda record: read_labels(root / wanted[0] / record.place[0]),
     )
+
+
+def _sensors(variant: Variant | None) -> tuple[str, ...]:
+    """Those that a variant's inputs see; Sentinel-2 where there is a choice."""
+    if variant is None:
+        return ("S2",)
+    if {"s1", "s2"} <= {spec.name for spec in variant.inputs}:
+        return ("S1", "S2")
+    return ("S1",) if variant.inputs[0].label == "S1" else ("S2",)
 
 
 def read_patch(folder: Path, sensor: str) -> Array:
@@ -111,6 +127,9 @@ def _pairs(root: Path, sensors: tuple[str, ...], split: str, names: Sequence[str
     """Patch names by sensor."""
     if names is not None:
         columns = ("S2", "S1") if any(" " in line for line in names) else sensors
+        for number, line in enumerate(names, start=1):
+            if len(line.split()) != len(columns):
+                raise InputError(f"line {number} of the list is {line!r}; expected the patches of {' '.join(columns)}")
         return [dict(zip(columns, line.split(), strict=True)) for line in names]
     if split != "val":
         return [dict(zip(("S2", "S1"), line.split(), strict=True)) for line in split_list(f"BigEarthNet-MM-{split}")]

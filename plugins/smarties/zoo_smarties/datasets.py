@@ -59,9 +59,17 @@ DATASETS = (
     DatasetSpec(
         name="smarties-pairs",
         summary="pre-training pairs from a list of paths: RGB with Sentinel-2 L1C, Sentinel-2 L2A with Sentinel-1",
-        reader="zoo_smarties.pairs:PairDataset",
+        reader="zoo_smarties.pairs:pairs",
         task=Task.PRETRAIN,
         license=None,
         source="gsumbul/SMARTIES@fc0df04; the authors' lists are not published",
+    ),
+    DatasetSpec(
+        name="smarties-places",
+        summary="places of an invented world as several sensors see them, drawn on the spot: needs no folder",
+        reader="zoo_smarties.world:places",
+        task=Task.PRETRAIN,
+        license="Apache-2.0",
+        source="zoo.samples",
     ),
 )

@@ -62,8 +62,13 @@ def mix_images(
     Source: gsumbul/SMARTIES@fc0df04 (timm's batch mode). The released script mixes after the images were cut in patches
     and fails; this is what is meant.
     """
-    target_BK = functional.one_hot(label_B, num_classes).to(image_BCHW.dtype)
-    return mixed_pixels(image_BCHW, share, box), target_BK * share + target_BK.flip(0) * (1 - share)
+    return mixed_pixels(image_BCHW, share, box), mixed_labels(label_B, num_classes, share)
+
+
+def mixed_labels(label_B: Tensor, num_classes: int, share: float) -> Tensor:
+    """The soft targets of `mix_images`."""
+    target_BK = functional.one_hot(label_B, num_classes).float()
+    return target_BK * share + target_BK.flip(0) * (1 - share)
 
 
 def mixed_pixels(image_BCHW: Tensor, share: float, box: Box | None) -> Tensor:

@@ -13,16 +13,15 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from zoo.datasets.sample import IGNORED, Batch
+from zoo.datasets.sample import Batch
 from zoo.datasets.seeds import generator_of
 from zoo.errors import ConfigError
 from zoo.model import Model
 from zoo.spec import Variant
+from zoo.tasks.losses.labels import Labels, check_labels, cross_entropy, logits_of
 from zoo.tasks.objective import Moment, Objective, Term, answer
-from zoo.tasks.pretrain import EmbedOutput
-from zoo_smarties.mixing import draw_mix, mixed_pixels
+from zoo_smarties.mixing import draw_mix, mixed_labels, mixed_pixels
 from zoo_smarties.network import autoencoder
 from zoo_smarties.network.autoencoder import Reconstruction, num_visible
 from zoo_smarties.views import grid_of, pair_of
@@ -135,133 +134,44 @@ def own_draws(batch: Batch, num_patches: int) -> Tensor:
     return torch.stack(drawn, dim=1)
 
 
-# -------------------------------------------------------------------------------------------------------------- labels
-
-
-class MultiLabel(Objective):
-    """Binary cross entropy, mean over classes and samples (multilabel soft margin).
-
-    Args:
-        smoothing: s turns a target t into t (1 - s) + s / K; the authors' K is 19, whatever the data.
-    """
-
-    def __init__(self, *, smoothing: float = 0.0) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-
-    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
-        return {"labels": float(len(batch))}
-
-    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:  # noqa: ARG002
-        target_BK = label_of(batch)
-        logits_BK = logits_of(answer(network, batch))
-        if target_BK.shape != logits_BK.shape:
-            raise ConfigError(
-                f"labels are {tuple(target_BK.shape)} and answers {tuple(logits_BK.shape)}: expected 0 or 1 for each"
-                " class of the head; where each sample has one class, take the objective single-label"
-            )
-        return {"labels": self.term(logits_BK, target_BK)}
-
-    def term(self, logits_BK: Tensor, target_BK: Tensor) -> Term:
-        smoothed_BK = target_BK * (1 - self.smoothing) + self.smoothing / target_BK.shape[1]
-        loss_B = functional.multilabel_soft_margin_loss(logits_BK, smoothed_BK, reduction="none")
-        return Term(loss_B.sum(), float(len(loss_B)))
-
-
-class SingleLabel(Objective):
-    """Cross entropy; images of a batch are mixed in pairs where `mixup` or `cutmix` is not 0.
+class SingleLabel(Labels):
+    """Cross entropy of images that are mixed in pairs, where `mixup` or `cutmix` is not 0.
 
     The partner of an image is the one as far from the end of what the process holds as it is from the beginning; whether
     to mix or to cut, and how much, is drawn once per step.
 
     Args:
-        smoothing: of labels that were not mixed.
+        variant: of the network.
+        smoothing: of labels that are not mixed.
         mixup: alpha of the share's Beta distribution; the paper's is 0.8 (EuroSAT).
         cutmix: the same of the area; the paper's is 1.
         switch: probability of cutmix where both are asked for.
     """
 
-    def __init__(self, *, smoothing: float = 0.0, mixup: float = 0.0, cutmix: float = 0.0, switch: float = 0.5) -> None:
-        super().__init__()
-        self.smoothing, self.mixup, self.cutmix, self.switch = smoothing, mixup, cutmix, switch
-
-    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
-        return {"labels": float(len(batch))}
+    def __init__(
+        self,
+        *,
+        variant: Variant | None = None,
+        smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        switch: float = 0.5,
+    ) -> None:
+        super().__init__(variant=variant, smoothing=smoothing)
+        if self.multi_label:
+            raise ConfigError(
+                "classes of this variant may hold together, and single-label is for one class per image; say objective=multi-label"
+            )
+        self.mixup, self.cutmix, self.switch = mixup, cutmix, switch
 
     def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:
-        label_B = label_of(batch)
-        if label_B.ndim != 1:
-            raise ConfigError(
-                f"labels are {tuple(label_B.shape)}, expected one class per sample; where several classes hold at once,"
-                " take the objective multi-label"
-            )
         if not (self.training and (self.mixup or self.cutmix)):
-            return {"labels": self.term(logits_of(answer(network, batch)), label_B)}
-        mixed, share = self._mixed(batch, moment)
-        logits_BK = logits_of(answer(network, mixed))
-        target_BK = functional.one_hot(label_B, logits_BK.shape[1]).to(logits_BK.dtype)
-        return {"labels": self.term(logits_BK, target_BK * share + target_BK.flip(0) * (1 - share))}
-
-    def term(self, logits_BK: Tensor, label: Tensor) -> Term:
-        """Of labels (B) of integers, or of soft targets (B, K)."""
-        smoothing = 0.0 if label.is_floating_point() else self.smoothing
-        total = functional.cross_entropy(logits_BK, label, label_smoothing=smoothing, reduction="sum")
-        return Term(total, float(len(label)))
-
-    def _mixed(self, batch: Batch, moment: Moment) -> tuple[Batch, float]:
-        """The batch with its images mixed, and the share of themselves that they keep."""
+            return super().forward(network, batch, moment)
         height, width = next(iter(batch.inputs.values())).shape[-2:]
         share, box = draw_mix(
             height, width, moment.generator, mixup_alpha=self.mixup, cutmix_alpha=self.cutmix, switch=self.switch
         )
         images = {name: mixed_pixels(image, share, box) for name, image in batch.inputs.items()}
-        return replace(batch, inputs=images), share
-
-
-class Segmentation(Objective):
-    """Cross entropy per pixel; pixels labelled `IGNORED` do not count.
-
-    The released DFC2020 script asks for label smoothing, with which the original fails; its plain loss is meant.
-    """
-
-    def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
-        return {"labels": (label_of(batch) != IGNORED).sum()}
-
-    def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:  # noqa: ARG002
-        label_BHW, logits_BKHW = label_of(batch), answer(network, batch).logits
-        if logits_BKHW.shape[2:] != label_BHW.shape[1:]:
-            raise ConfigError(
-                f"labels are {tuple(label_BHW.shape[1:])} px and answers {tuple(logits_BKHW.shape[2:])} px; set"
-                " network.upsample to the factor from patches to labelled pixels (DFC2020: 6.857142857142857 = 96 / 14)"
-            )
-        return {"labels": self.term(logits_BKHW, label_BHW)}
-
-    def term(self, logits_BKHW: Tensor, label_BHW: Tensor) -> Term:
-        label_BHW = label_BHW.long()
-        total = functional.cross_entropy(logits_BKHW, label_BHW, ignore_index=IGNORED, reduction="sum")
-        return Term(total, (label_BHW != IGNORED).sum())
-
-
-def label_of(batch: Batch) -> Tensor:
-    """The batch's labels.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    if "label" not in batch.target:
-        raise ConfigError("the training data have no labels; take the objective pretrain, or a dataset with classes")
-    return batch.target["label"]
-
-
-def logits_of(output: EmbedOutput) -> Tensor:
-    """Logits (B, K) of a network with a head.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    if output.logits is None:
-        raise ConfigError(
-            "the network has no head for classes; set network.head=linear (or probe) and network.num_classes, or begin"
-            " with a variant that has one (`zoo info smarties`)"
-        )
-    return output.logits
+        logits_BK, label_B = logits_of(answer(network, replace(batch, inputs=images))), batch.target["label"]
+        check_labels(label_B, logits_BK.shape[1])
+        return {self.term: Term(*cross_entropy(logits_BK, mixed_labels(label_B, logits_BK.shape[1], share)))}

@@ -6,7 +6,7 @@ Hub have not been read yet. The card of the ViT-L repository states apache-2.0 f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo.spec import Capability, InputSpec, Kind, Layout, Task, Variant, Weights
@@ -90,6 +90,25 @@ DEMO = Variant(
     ),
     demo=True,
 )
+
+
+# For training on classes of one's own (the recipe `finetune`), which take the places of these.
+OWN_CLASSES = ("first class of your own", "second class of your own")
+_OWN_HEAD = {"head": "linear", "num_classes": len(OWN_CLASSES)}
+
+
+def _classifier(size: str, encoder: Variant) -> Variant:
+    return replace(
+        encoder,
+        tag=f"classify-{size}",
+        summary=f"{encoder.tag} with a head for classes of your own: to be trained, has no weights",
+        config={**encoder.config, **_OWN_HEAD},
+        classes=OWN_CLASSES,
+        weights=None,
+        scores=(),
+        capabilities=(Capability.EMBED, Capability.CLASSIFY),
+        demo=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,5 +251,7 @@ def _finetuned(released: _Released, backbone: str) -> Variant:
 VARIANTS = (
     *(_pretrained(backbone) for backbone in BACKBONES),
     *(_finetuned(released, backbone) for released in _RELEASED for backbone in released.backbones),
+    *(_classifier(backbone, _pretrained(backbone)) for backbone in BACKBONES),
     DEMO,
+    _classifier("demo", DEMO),
 )

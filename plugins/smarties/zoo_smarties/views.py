@@ -1,8 +1,8 @@
-"""Two images of one place out of a batch: as a reader cut them, or drawn from several sensors' whole views.
+"""Two images of one place out of a batch: as a reader paired them, or drawn from several sensors' views.
 
-Readers of pairs give patches, `first` and `second` (B, h, w, C, p, p), with the projection number of each band,
-`first_numbers` and `second_numbers` (B, h, w, C). Readers of views give an image (B, C, H, W) per sensor, all of the same
-ground, with the names of its bands; two sensors are then taken in turn, and cut and turned alike.
+Readers of pairs give images `first` and `second` (B, C, H, W) with the projection number of each band, `first_numbers` and
+`second_numbers` (B, C), which may differ from sample to sample. Readers of views give an image (B, C, H, W) per sensor,
+all of the same ground, with the names of its bands; two sensors are then taken in turn, and cut and turned alike.
 """
 
 # B batch, C bands, H W pixels, h w patches
@@ -39,24 +39,23 @@ class View:
 
 def grid_of(batch: Batch, patch_size: int) -> tuple[int, int]:
     """Rows and columns of patches of the images of a batch."""
-    if "first" in batch.inputs:
-        return batch.inputs["first"].shape[1], batch.inputs["first"].shape[2]
-    side = side_of(batch)
-    return side // patch_size, side // patch_size
+    height, width = batch.inputs["first"].shape[2:] if "first" in batch.inputs else [side_of(batch)] * 2
+    return height // patch_size, width // patch_size
 
 
 def pair_of(batch: Batch, moment: Moment, patch_size: int) -> tuple[Cut, Cut]:
     """Both images of the places of a batch, in patches and equal in their number of bands."""
     if "first" in batch.inputs:
-        given = batch.inputs
-        return Cut(given["first"], given["first_numbers"]), Cut(given["second"], given["second_numbers"])
-    views = draw_views(batch, moment)
-    most = math.lcm(*(len(view.bands) for view in views))
+        given = [(batch.inputs[name], batch.inputs[f"{name}_numbers"]) for name in ("first", "second")]
+    else:
+        views = draw_views(batch, moment)
+        most = math.lcm(*(len(view.bands) for view in views))
+        tiled = [tile_bands(view.image, view.bands, most) for view in views]
+        given = [(image, torch.tensor([numbers(bands)] * len(image), device=image.device)) for image, bands in tiled]
     cuts = []
-    for view in views:
-        tiled, bands = tile_bands(view.image, view.bands, most)
-        patches = cut_patches(tiled, patch_size)
-        cuts.append(Cut(patches, torch.tensor(numbers(bands), device=patches.device).expand(*patches.shape[:4])))
+    for image, numbers_BC in given:
+        patches = cut_patches(image, patch_size)
+        cuts.append(Cut(patches, numbers_BC[:, None, None].expand(*patches.shape[:4])))
     return cuts[0], cuts[1]
 
 
@@ -69,7 +68,7 @@ def draw_views(batch: Batch, moment: Moment) -> tuple[View, View]:
     turns, flips = (int(torch.randint(count, (), generator=moment.generator)) for count in (4, 2))
     drawn = []
     for name in names:
-        image = turned(part_of(batch.inputs[name].float(), side, top, left, part), turns, flips)
+        image = turned(part_of(batch.inputs[name], side, top, left, part), turns, flips)
         drawn.append(View(image=image, bands=batch.bands[name]))
     return drawn[0], drawn[1]
 
