@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from zoo.datasets.sample import Batch, Reader
 from zoo.errors import ConfigError
+from zoo.processes import processes
 from zoo.tasks.across import num_processes, process_index, summed
 from zoo.tasks.objective import Moment, Objective, Term, answer
 from zoo.tasks.sdm import SdmOutput
@@ -120,8 +121,8 @@ class Presence(Objective):
         if shapes is not None:
             self.species_weights = torch.zeros(shapes["objective.species_weights"], device=device)
         elif self.loss == "weighted":
-            present, known = presences_of(reader, device)
-            self.species_weights = species_weights(present, known, epsilon=self.epsilon).float()
+            present, known = presences_of(reader)
+            self.species_weights = species_weights(present, known, epsilon=self.epsilon).float().to(device)
 
     def forward(self, network: nn.Module, batch: Batch, moment: Moment) -> Mapping[str, Term]:  # noqa: ARG002
         """`presence`, and `background` where the batch has such points."""
@@ -149,7 +150,7 @@ class Presence(Objective):
         return {"presence": known, "background": drawn.sum() * presence.shape[1]}
 
 
-def presences_of(reader: Reader, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def presences_of(reader: Reader) -> tuple[Tensor, Tensor]:
     """Presences and known sites of each species, (S,) each, of all samples of a reader.
 
     Raises:
@@ -157,9 +158,9 @@ def presences_of(reader: Reader, device: torch.device | str = "cpu") -> tuple[Te
     """
     told = getattr(reader, "presences", None)
     if told is not None:
-        present, known = (torch.as_tensor(one, device=device) for one in told())
+        present, known = (torch.as_tensor(one) for one in told())
     else:
-        present, known = _counted(reader, device)
+        present, known = _counted(reader)
     if not present.sum() > 0:
         raise ConfigError(
             f"found no presence in the {len(reader.ids)} samples of the training data; expected 1 where a species was"
@@ -168,10 +169,10 @@ def presences_of(reader: Reader, device: torch.device | str = "cpu") -> tuple[Te
     return present, known
 
 
-def _counted(reader: Reader, device: torch.device | str) -> tuple[Tensor, Tensor]:
+def _counted(reader: Reader) -> tuple[Tensor, Tensor]:
     both = torch.zeros(2, len(reader.sample(0).target["presence"]), dtype=torch.int64)
     for index in range(process_index(), len(reader.ids), num_processes()):
         presence = reader.sample(index).target["presence"]
         both += torch.stack([presence > 0, presence.isfinite()])
-    present, known = summed(both.to(device))
+    present, known = summed(both.to(processes().device)).cpu()  # NCCL adds on GPUs alone
     return present, known
