@@ -6,8 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import save_file
 
 import zoo
 from zoo.cards import check_card, render_card, update_card
@@ -104,6 +107,64 @@ def test_the_folder_of_a_run_is_its_model(tmp_path, zoo_command, monkeypatch):
         )
         assert code == 0
         assert json.loads(said)["weights"] == "smarties@demo (local)"
+
+
+@pytest.fixture
+def species(make_plugin, tmp_path):
+    """A model of three species, and a table of sites in ten clusters, as files."""
+    site = make_plugin(
+        "toysdm",
+        """
+    def toy():
+        from dataclasses import replace
+        from zoo.spec import Weights
+
+        table = InputSpec(name="climate", kind=Kind.TABLE, any_subset=True,
+                          bands=(Band(id="bio_1", unit="degC"), Band(id="bio_12", unit="mm")))
+        variant = Variant(tag="curve", builder="toysdm_network:Logistic", inputs=(table,),
+                          classes=("Poa alpina", "Olea europaea", "Salix alba"),
+                          weights=Weights(file="toysdm_files:weights.safetensors"))
+        return replace(model("toysdm"), task=Task.SDM, variants=(variant,), capabilities=())
+
+    @hookimpl
+    def zoo_register_models():
+        return [toy()]
+
+    @hookimpl
+    def zoo_register_datasets():
+        from zoo.spec import DatasetSpec
+
+        return [DatasetSpec(name="toy-sites", summary="a table", reader="zoo.datasets.layouts.sites:sites",
+                            task=Task.SDM, license=None, source="ours")]
+    """,
+    )
+    (site / "toysdm_network.py").write_text((Path(__file__).parents[1] / "predict" / "toy_species.py").read_text())
+    (site / "toysdm_files").mkdir()
+    (site / "toysdm_files" / "__init__.py").write_text("")
+    save_file({"gain": torch.ones(1)}, site / "toysdm_files" / "weights.safetensors")
+    draw = np.random.default_rng(0)
+    climate = draw.normal(size=(45, 2)).round(3)
+    chance = 1 / (1 + np.exp(-np.stack([-climate[:, 0], climate[:, 0], climate[:, 1]], 1)))
+    rows = np.column_stack([np.arange(45) % 10, 46 + np.arange(45) / 1000, climate, draw.random((45, 3)) < chance])
+    header = "id,lon,lat,bio_1,bio_12,Poa alpina,Olea europaea,Salix alba"
+    lines = [f"site {index}," + ",".join(f"{value:g}" for value in row) for index, row in enumerate(rows)]
+    (tmp_path / "test.csv").write_text("\n".join([header, *lines]) + "\n")
+    return tmp_path
+
+
+def test_species_are_scored_alike_by_two_processes_in_all_and_in_folds(species, zoo_command, two_processes):
+    arguments = ("evaluate", "toysdm", "toy-sites", species, "--folds", "3", "--block-km", "20", "--batch-size", "7")
+    code, said, errors = zoo_command(*arguments, "--bootstrap", "20", "--out", species / "one.json")
+    assert (code, errors) == (0, f"wrote {species / 'one.json'}\n")
+    two_processes(*arguments, "--bootstrap", "20", "--out", species / "two.json")
+    assert (species / "one.json").read_bytes() == (species / "two.json").read_bytes()
+    told = json.loads((species / "one.json").read_text())
+    assert told["num_samples"] == 45
+    assert len(told["folds"]["boyce"]["values"]) == 3
+    assert 0.6 < told["folds"]["auc_mean"]["mean"] < 1
+    line = next(line for line in said.splitlines() if line.startswith("auc_mean"))
+    assert f"{told['folds']['auc_mean']['mean']:.4f}, {told['folds']['auc_mean']['std']:.4f}" in line
+    assert {"auc/Poa alpina", "auc/Salix alba"} <= set(told["metrics"])
 
 
 # ------------------------------------------------------------------------------------------------- published and cards
