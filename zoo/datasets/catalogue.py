@@ -24,6 +24,14 @@ OWN = (
         source="your own: images/<file> and labels/<file of the same stem>, also in <split>/ below each",
     ),
     DatasetSpec(
+        name="sites",
+        summary="a table of your own: sites, predictors, and which species were found",
+        reader="zoo.datasets.layouts.sites:sites",
+        task=Task.SDM,
+        license=None,
+        source="your own: a CSV or Parquet file, long (Darwin Core) or with a column per species",
+    ),
+    DatasetSpec(
         name="world",
         summary="chips of an invented world with their land cover, drawn on the spot: needs no folder",
         reader="zoo.datasets.layouts.world:world",

@@ -1,0 +1,175 @@
+"""Tables of sites: long and wide say the same, predictors are prepared by name, and doubtful tables are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from own_data import variant_of
+
+from zoo.datasets.dividing import drawn
+from zoo.datasets.opening import open_dataset
+from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.spec import Band, Fill, InputSpec, Kind, Normalise
+
+CLIMATE = InputSpec(
+    name="climate",
+    kind=Kind.TABLE,
+    bands=(Band(id="bio_1", unit="degC"), Band(id="bio_12", unit="mm")),
+    any_subset=True,
+    steps=(Normalise(mean=(10.0, 800.0), std=(5.0, 200.0), source="ours"), Fill(value=0.0, source="ours")),
+)
+STRICT = InputSpec(name="climate", kind=Kind.TABLE, bands=CLIMATE.bands)
+LONG = """site,scientificName,occurrenceStatus,decimalLongitude,decimalLatitude,bio_12,BIO_01,split
+p,Abies alba,present,6.5,46.5,1000,5,train
+p,Fagus sylvatica,absent,6.5,46.5,1000,5,train
+q,Fagus sylvatica,present,7.5,46.0,600,,train
+r,Abies alba,absent,8.0,47.0,800,10,val
+"""
+WIDE = """site,longitude,latitude,bio_1,bio_12,Abies alba,Fagus sylvatica,split
+p,6.5,46.5,5,1000,1,0,train
+q,7.5,46,,600,,1,train
+r,8,47,10,800,0,,val
+"""
+SPECIES = ("Abies alba", "Fagus sylvatica")
+
+
+def opened(path, split="train", *, inputs=(CLIMATE,), classes=SPECIES, **options):
+    return open_dataset("sites", path, split=split, options=options, variant=variant_of(*inputs, classes=classes))
+
+
+def table(tmp_path, text, name="sites.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("text", [LONG, WIDE])
+def test_long_and_wide_tables_say_the_same(tmp_path, text):
+    table(tmp_path, text)
+    reader = opened(tmp_path)
+    assert (reader.ids, reader.classes) == (("p", "q"), SPECIES)
+    p, q = reader.sample(0), reader.sample(1)
+    assert p.inputs["climate"].tolist() == [-1.0, 1.0]
+    assert (q.inputs["climate"].tolist(), q.valid["climate"].tolist()) == ([0.0, -1.0], [False, True])
+    np.testing.assert_array_equal(p.target["presence"], [1, 0])
+    np.testing.assert_array_equal(q.target["presence"], [np.nan, 1])
+    assert (p.place, q.place) == ((6.5, 46.5), (7.5, 46.0))
+    assert opened(tmp_path, "val").ids == ("r",)
+
+
+def test_unlisted_species_of_complete_lists_are_absent(tmp_path):
+    path = table(tmp_path, LONG)
+    np.testing.assert_array_equal(opened(path, unlisted="absent").sample(1).target["presence"], [0, 1])
+    alone = table(
+        tmp_path, "site,species,bio_1,bio_12\np,Abies alba,5,1000\nq,Fagus sylvatica,6,900\n", "presences.csv"
+    )
+    with pytest.raises(ConfigError, match=r"presences alone; .*data\.options\.unlisted=absent .* or unknown"):
+        opened(alone, shares={"train": 1.0})
+    reader = opened(alone, shares={"train": 1.0}, unlisted="absent")
+    np.testing.assert_array_equal(np.stack([reader.sample(i).target["presence"] for i in range(2)]), np.eye(2))
+
+
+def test_a_species_that_was_found_once_is_present(tmp_path):
+    path = table(
+        tmp_path,
+        LONG + "q,Fagus sylvatica,absent,7.5,46.0,600,,train\np,Fagus sylvatica,present,6.5,46.5,1000,5,train\n",
+    )
+    reader = opened(path)
+    np.testing.assert_array_equal(reader.sample(0).target["presence"], [1, 1])
+    np.testing.assert_array_equal(reader.sample(1).target["presence"], [np.nan, 1])
+
+
+def test_rows_without_an_id_are_sites_by_their_coordinates(tmp_path):
+    path = table(tmp_path, "\n".join(line.partition(",")[2] for line in LONG.splitlines()))
+    reader = opened(path)
+    assert reader.ids == ("6.500000 46.500000", "7.500000 46.000000")
+    assert reader.sample(0).target["presence"].tolist() == [1, 0]
+
+
+def test_a_table_per_split_is_read_by_its_name(tmp_path):
+    head = "bio_1,bio_12,Abies alba,Fagus sylvatica\n"
+    table(tmp_path, head + "5,1000,1,0\n6,900,0,1\n", "train.csv")
+    pq.write_table(
+        pa.table({"bio_1": [7.0], "bio_12": [1], "Abies alba": [True], "Fagus sylvatica": [0]}),
+        tmp_path / "val.parquet",
+    )
+    assert opened(tmp_path).ids == ("train.csv row 1", "train.csv row 2")
+    reader = opened(tmp_path, "val")
+    assert reader.ids == ("val.parquet row 1",)
+    assert reader.sample(0).target["presence"].tolist() == [1, 0]
+    with pytest.raises(InputError, match=r"holds train\.csv, val\.parquet; expected .* one called test\.csv"):
+        opened(tmp_path, "test")
+
+
+def test_shares_draw_sites_not_rows(tmp_path):
+    rows = [f"s{site},{name},present,5,1000" for site in range(60) for name in SPECIES]
+    path = table(tmp_path, "\n".join(["site,species,presence,bio_1,bio_12", *rows]))
+    parts = [opened(path, split, unlisted="absent", shares={"train": 0.7, "val": 0.3}) for split in ("train", "val")]
+    assert parts[0].ids == tuple(f"s{site}" for site in range(60) if drawn(f"s{site}", 0) < 0.7)
+    assert len(parts[0].ids) + len(parts[1].ids) == 60
+    assert all(part.presence.eq(1).all() for part in parts)
+
+
+def test_species_that_the_model_does_not_know_are_told_or_left_out_on_demand(tmp_path):
+    path = table(tmp_path, LONG.replace("Fagus sylvatica", "Fagus silvatica"))
+    with pytest.raises(
+        InputError, match=r"1 species .* none of the model's 2: Fagus silvatica \(did you mean Fagus sylvatica\?\)"
+    ):
+        opened(path)
+    reader = opened(path, species=["Fagus silvatica"])
+    assert reader.classes == ("Fagus silvatica",)
+    np.testing.assert_array_equal(reader.presence[:, 0], [0, 1])
+    assert opened(path, classes=()).classes == ("Abies alba", "Fagus silvatica")
+
+
+def test_wide_tables_without_the_species_are_told(tmp_path):
+    path = table(tmp_path, WIDE.replace("Fagus sylvatica", "beech"))
+    with pytest.raises(InputError, match=r"no column for 1 of 2 species: Fagus sylvatica; found site, "):
+        opened(path)
+    with pytest.raises(ConfigError, match=r"names no species, and the table has no column `species`"):
+        opened(path, classes=())
+
+
+def test_numbers_that_are_no_presence_are_told(tmp_path):
+    with pytest.raises(InputError, match=r"column 'Abies alba' holds 12; expected 1 \(present\), 0 \(absent\)"):
+        opened(table(tmp_path, WIDE.replace("1000,1,0", "1000,12,0")))
+    with pytest.raises(InputError, match=r"column 'occurrenceStatus' holds 'seen'; expected present or absent"):
+        opened(table(tmp_path, LONG.replace("absent", "seen")))
+
+
+def test_sites_twice_or_nowhere_are_told(tmp_path):
+    with pytest.raises(InputError, match=r"3 rows for 2 sites, such as 'p' more than once; expected a row per"):
+        opened(table(tmp_path, WIDE + "p,6.5,46.5,5,1000,1,0,train\n"))
+    with pytest.raises(InputError, match=r"lists species but not their sites"):
+        opened(table(tmp_path, "species,bio_1,bio_12\nAbies alba,5,1000\n"), shares={"train": 1.0})
+    with pytest.raises(InputError, match=r"the rows of site 'p' differ in 'bio_12'"):
+        opened(table(tmp_path, LONG.replace("1000,5,train", "999,5,train", 1)))
+
+
+def test_sites_that_lack_predictors_are_counted_and_left_out(tmp_path):
+    path = table(tmp_path, WIDE)
+    with pytest.warns(ZooWarning, match=r"1 of 2 sites lack predictors and are left out"):
+        reader = opened(path, inputs=(STRICT,))
+    assert reader.ids == ("p",)
+    assert reader.sample(0).inputs["climate"].tolist() == [5, 1000]
+
+
+def test_a_variable_that_is_missing_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"bio_12"):
+        opened(table(tmp_path, WIDE.replace("bio_12", "rain")), inputs=(STRICT,))
+
+
+def test_a_split_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    with pytest.raises(InputError, match=r"no row of the split 'test'; its column 'split' holds train, val"):
+        opened(table(tmp_path, LONG), "test")
+    with pytest.raises(ConfigError, match=r"column 'split', which data\.options\.shares would overrule"):
+        opened(table(tmp_path, LONG), shares={"train": 1.0})
+
+
+def test_models_that_see_images_too_are_told(tmp_path):
+    from own_data import S2
+
+    with pytest.raises(InputError, match=r"gives tables, and variant 'toy' also takes image \(raster\)"):
+        opened(table(tmp_path, LONG), inputs=(CLIMATE, S2))
