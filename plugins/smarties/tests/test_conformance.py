@@ -49,6 +49,7 @@ def test_readme_runs(tmp_path, monkeypatch):
         exec(compile(block, README.name, "exec"), names)
     assert names["features"].data.shape == (96, 32, 32)  # a vector per 8 x 8 px of 256 x 256
     assert names["pooled"].shape == (1, 96)
+    assert 0 < names["trained"].figures["accuracy"] <= 1
     assert (tmp_path / "chips.parquet").stat().st_size > 0
 
 
@@ -65,7 +66,13 @@ def test_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as done:
             main(shlex.split(command))
         assert not done.value.code, capsys.readouterr().err
-    assert [command.partition(" ")[0] for command in commands] == ["info", "embed", "embed"]
-    assert "hf://gsumbul/SMARTIES-v1-ViT-B" in capsys.readouterr().out
+    assert [command.partition(" ")[0] for command in commands] == [
+        *("info", "embed", "embed"),
+        *("recipes", "train", "evaluate", "evaluate"),
+    ]
+    told = capsys.readouterr().out
+    assert "hf://gsumbul/SMARTIES-v1-ViT-B" in told
+    assert "finetune-eurosat" in told
+    assert len(re.findall(r"^accuracy +[01]\.\d", told, re.MULTILINE)) == 2
     assert (tmp_path / "features.tif").is_file()
     assert (tmp_path / "chips.parquet").is_file()

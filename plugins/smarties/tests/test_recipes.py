@@ -114,8 +114,8 @@ def test_classes_of_ones_own_begin_from_an_encoder_and_classify_afterwards(tmp_p
             (tmp_path / "data" / name).rename(tmp_path / "chips" / split / name)
     config = zoo.recipe(
         "smarties@classify-demo",
-        "finetune",
-        *SHORT,
+        "finetune",  # in its bfloat16
+        *SHORT[1:],
         "start=smarties@demo",
         f"data.folder={tmp_path / 'chips'}",
         "data.options.bands=RGB",
@@ -126,6 +126,25 @@ def test_classes_of_ones_own_begin_from_an_encoder_and_classify_afterwards(tmp_p
     assert model.variant.classes == ("bog", "fen", "heath")
     told = model.classify(tmp_path / "chips/val/bog/bog_3.tif", bands="RGB")
     assert told is not None
+
+
+def test_accumulated_pretraining_is_that_of_the_whole_batch(tmp_path):
+    (tmp_path / "data").mkdir()
+    pairs(tmp_path / "data")
+    states = []
+    for micro_batch in (1, 2):
+        settings = [*NARROW, *SHORT, f"data.folder={tmp_path / 'data'}", "data.options.size=64", "epochs=3"]
+        settings += ["optimizer.name=sgd", "optimizer.lr_for=null", "optimizer.lr=0.05", "schedule.warmup=0"]
+        settings += [f"objective_options.decoder_{one}" for one in ("depth=2", "width=16", "heads=2")]
+        config = zoo.recipe("smarties", "pretrain", *settings, f"micro_batch={micro_batch}")
+        states.append(zoo.train(config, out=tmp_path / f"{micro_batch}").model.module.state_dict())
+    begun = zoo.train(
+        zoo.recipe("smarties", "pretrain", *settings, "optimizer.lr=1e-12"), out=tmp_path / "begun"
+    ).model.module.state_dict()
+    key = "blocks.0.attn.qkv.weight"
+    assert (states[0][key] - begun[key]).abs().max() > 1e-4
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=0, atol=1e-6)
 
 
 def test_the_demo_recipe_trains_both_phases(tmp_path):
