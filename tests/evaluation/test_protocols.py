@@ -110,7 +110,7 @@ def test_a_dense_probe_learns_what_patches_say_and_leaves_unlabelled_pixels_out(
 
 
 def test_a_batch_without_a_labelled_pixel_changes_nothing():
-    tokens, label = torch.randn(8, 2, 2, 2), torch.full((8, 4, 4), IGNORED)
+    tokens, label = torch.ones(8, 2, 2, 2), torch.full((8, 4, 4), IGNORED)
     probe = fit_dense_probe(tokens, label, num_classes=2, judging=Judging(batch=4, epochs=2))
     assert torch.equal(probe.conv.bias, torch.zeros(2))
 
