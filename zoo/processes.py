@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from zoo.errors import ConfigError
@@ -37,6 +39,20 @@ def wait_for_all(crew: Any) -> None:
         crew.wait_for_everyone()
     except RuntimeError as err:  # the connection to it is closed
         raise SystemExit(OTHER_FAILED) from err
+
+
+@contextlib.contextmanager
+def quiet_where_another_failed(crew: Any) -> Iterator[None]:
+    """Within the block, where a process that should have answered has ended, end quietly: it says why itself."""
+    try:
+        yield
+    except RuntimeError as err:
+        told = str(err).lower()
+        if crew.num_processes > 1 and any(
+            one in told for one in ("connection closed", "connection reset", "gloo", "nccl")
+        ):
+            raise SystemExit(OTHER_FAILED) from err
+        raise
 
 
 def _wants_cpu() -> bool:

@@ -83,7 +83,7 @@ def recipe_file(learner: Path) -> Callable[..., Path]:
 
     def write(name: str = "toy", **changes: object) -> Path:
         file = learner / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({**RECIPE, **changes}))
+        file.write_text(yaml.safe_dump({**RECIPE, **changes}, sort_keys=False))
         return file
 
     return write

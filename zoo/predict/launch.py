@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import IO
 
 from zoo.processes import OTHER_FAILED
@@ -35,6 +38,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         said = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(processes)]
         port = _free_port()
         running = [_start(arguments, rank, processes, port, said[rank]) for rank in range(processes)]
+        stack.enter_context(_passed_on(running))
         try:
             failed = _wait(running)
             with contextlib.suppress(subprocess.TimeoutExpired):  # what the first met as well, it has told
@@ -49,6 +53,25 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             said[failed].seek(0)
             sys.stderr.write(said[failed].read())
         return next((code for code in _codes(running, failed) if code), 0)
+
+
+@contextlib.contextmanager
+def _passed_on(running: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Within the block, SIGTERM is passed on: a process that trains saves before it stops."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start(arguments: Sequence[str], rank: int, processes: int, port: int, said: IO[str]) -> subprocess.Popen[bytes]:

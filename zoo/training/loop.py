@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.model import Model
+from zoo.processes import quiet_where_another_failed
 from zoo.training import checkpoints
 from zoo.training.checkpoints import State
 from zoo.training.config import TrainConfig
@@ -77,11 +78,12 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
             interruption=opened.enter_context(Interruption()),
         )
         run.tell(Happened.BEGAN)
-        for number, name in enumerate(config.phases):
-            if number == state.phase:
-                run_phase(run, name, state, checkpoint)
-            elif number > state.phase:
-                run_phase(run, name, State(phase=number), None)
+        with quiet_where_another_failed(accelerator):
+            for number, name in enumerate(config.phases):
+                if number == state.phase:
+                    run_phase(run, name, state, checkpoint)
+                elif number > state.phase:
+                    run_phase(run, name, State(phase=number), None)
         model.module.eval()
         if accelerator.is_main_process:
             model.save(folder.model)

@@ -11,7 +11,6 @@ from torch import nn
 
 from zoo.datasets.loading import loader
 from zoo.datasets.sample import Reader
-from zoo.evaluation.measure import measure
 from zoo.model import Model
 from zoo.tasks.objective import Moment
 from zoo.training.config import TrainConfig, Validation
@@ -59,6 +58,8 @@ def measured(
     batch = min((phase.micro_batch or phase.batch for phase in config.phases.values()), default=BATCH)
     if held.told.protocol == "loss":
         return _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator, batch=batch)
+    from zoo.evaluation.measure import measure  # with torchmetrics, which takes seconds to import
+
     if learner.network is model.module:
         asked = replace(model, module=network)
     else:  # what is trained was built around the model's own network

@@ -251,9 +251,9 @@ class _Steps:
         best = self.run.config.best
         if best is None:
             return state
-        if best.metric not in found:
+        if best.metric not in found and state.best is None:
             raise ConfigError(f"best.metric={best.metric} is not measured; there are {', '.join(found)}")
-        value = found[best.metric]
+        value = found.get(best.metric, math.nan)  # some scores are not defined when a class was never answered
         if self.phase.schedule.name == "plateau" and self.phase.schedule.on == "best":
             state = self._flattened(state, value, best.direction)
         if math.isnan(value) or not (state.best is None or _better(value, state.best, best.direction)):
