@@ -30,7 +30,7 @@ RGB = InputSpec(
     name="image",
     kind=Kind.IMAGE,
     label="RGB",
-    bands=tuple(Band(id=name, unit="1") for name in ("red", "green", "blue")),
+    bands=tuple(Band(id=f"RGB:{name}", unit="1") for name in ("R", "G", "B")),
     steps=(Scale(factor=1 / 255, source="ours"), Resize(size=(8, 8), source="ours")),
 )
 

@@ -105,7 +105,7 @@ def of_split(
                 f" such as {absent[0]}; expected paths like {names[0] if names else 'Class/file.tif'}"
             )
         return [one for one in names if one in set(listed)]
-    low, high = _range(split, SHARES if shares is None else shares)
+    low, high = range_of(split, SHARES if shares is None else shares)
     return [one for one in names if low <= drawn(one, seed) < high]
 
 
@@ -115,7 +115,12 @@ def drawn(name: str, seed: int) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _range(split: str, shares: Mapping[str, float]) -> tuple[float, float]:
+def range_of(split: str, shares: Mapping[str, float]) -> tuple[float, float]:
+    """From where to where in [0, 1) a split reaches, in the order of `shares`; the last of shares that add up to 1, to infinity.
+
+    Raises:
+        ConfigError: the shares are none, or none of that split.
+    """
     wrong: Any = {
         name: one for name, one in shares.items() if isinstance(one, bool) or not isinstance(one, int | float)
     }

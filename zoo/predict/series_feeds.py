@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from zoo.bands import normal_form
-from zoo.errors import ConfigError, InputError, ZooWarning
-from zoo.inputs.match import match
-from zoo.inputs.preprocess import Preprocess
-from zoo.inputs.variables import match_variables
-from zoo.io.series import SeriesSource, Times, open_series
+from zoo.errors import ConfigError, InputError
+from zoo.inputs.series_feed import SeriesFeed, open_series_input
+from zoo.io.series import Times
 from zoo.model import Model
 from zoo.options import Options
-from zoo.spec import InputSpec, Kind
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesFeed:
-    """One input: which variables of which series."""
-
-    spec: InputSpec
-    source: SeriesSource
-    channels: tuple[int | None, ...]
-    preprocess: Preprocess
-
-    def steps(self, time: np.datetime64) -> slice | None:
-        """The steps up to `time`; `None` where there are not enough."""
-        stop = int(np.searchsorted(self.source.times, time, side="right"))
-        start = 0 if self.spec.times is None else stop - self.spec.times
-        return slice(start, stop) if 0 <= start < stop else None
+from zoo.spec import InputSpec
 
 
 def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesFeed]:
@@ -59,7 +38,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesF
             continue
         if name not in given:
             raise InputError(f"{model.name} also needs {name}; add --input {name}=SOURCE")
-        feeds[name] = _feed(specs, given[name], options)
+        feeds[name] = open_series_input(specs, given[name], options)
     first, *rest = feeds.values()
     for feed in rest:
         if feed.source.grid != first.source.grid:
@@ -68,29 +47,6 @@ def open_feeds(model: Model, source: Any, options: Options) -> dict[str, SeriesF
                 " (xarray: interp_like) and run again"
             )
     return feeds
-
-
-def _feed(specs: Sequence[InputSpec], item: Any, options: Options) -> SeriesFeed:
-    options = options.of_input(specs[0].name)
-    told = [options.bands] if isinstance(options.bands, str) else options.bands
-    source = open_series(item, names=told, times=options.times, crs=options.crs, nodata=options.nodata)
-    spec = specs[0]
-    if any(":" in band for band in spec.band_ids):
-        matched = match(specs, source.names, bands=told, sensor=options.sensor, where=source.name)
-        spec, channels = matched.spec, tuple[int | None, ...](matched.channels)
-    else:
-        channels = match_variables(spec, source.names, told=told, where=source.name).place
-    if spec.kind is not Kind.SERIES:
-        raise InputError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task forecast takes series")
-    for band, channel in zip(spec.bands, channels, strict=True):
-        unit = "" if channel is None else source.layers[channel].unit
-        if unit and band.unit and normal_form(unit) != normal_form(band.unit):
-            warnings.warn(
-                f"{source.name}: {band.id} is in {unit!r} by its file, expected {band.unit!r}; convert it if they differ",
-                ZooWarning,
-                stacklevel=2,
-            )
-    return SeriesFeed(spec=spec, source=source, channels=channels, preprocess=Preprocess(spec))
 
 
 def last_inputs(model: Model, feeds: Mapping[str, SeriesFeed], options: Options) -> Times:
