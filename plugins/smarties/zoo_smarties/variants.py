@@ -68,7 +68,7 @@ ANY_SENSOR = (
 )
 
 
-# A small network of the same kind, trained by `tools/train_smarties_demo.py` on the synthetic world of `zoo.samples`.
+# A small network of the same kind, trained by the recipe `demo` on the synthetic world of `zoo.samples`.
 DEMO_PATCH, DEMO_SIZE = 8, 64
 _SMALL = {"any_subset": True, "size": DEMO_SIZE, "patch": DEMO_PATCH}
 DEMO = Variant(
@@ -84,7 +84,7 @@ DEMO = Variant(
     stride=DEMO_PATCH,
     weights=Weights(
         file="zoo_smarties:demo.safetensors",
-        sha256="7248ecc12ac928246d7436808d184d83b378ad96c5a63ea3e29d44df156bfc8f",
+        sha256="5862ef8e930750df994404a0cb658a3550b0769980ebeb308a04714edf0205ac",
         size=1799848,
         license="Apache-2.0",
     ),
