@@ -227,7 +227,8 @@ class TrainConfig:
         seed: of weights that begin at random, of the order of samples, and of all draws.
         precision: `fp32`, `bf16` or `fp16` (autocast; fp16 with a scaler of gradients).
         workers: processes that read samples, of each training process; 0 = the training process itself.
-        unused_parameters: whether some parameters have no part in some batches (several processes then look for them).
+        unused_parameters: whether some parameters may have no part in a batch (layers of bands that are not there); several
+            processes then look for them in each step, which costs a little.
         log_every: steps between two lines of the log.
         save_every: epochs (or steps) between two checkpoints; the end of a phase is always one.
         keep: checkpoints that are kept, beside the best.
@@ -250,7 +251,7 @@ class TrainConfig:
     seed: int = 42
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     workers: int = 2
-    unused_parameters: bool = False
+    unused_parameters: bool = True
     log_every: int = 10
     save_every: float = 1.0
     keep: int = 2
