@@ -148,18 +148,18 @@ def _sizes(sample: Sample) -> dict[str, tuple[int, ...]]:
 
 def _begin_worker(number: int) -> None:  # noqa: ARG001  (torch's signature)
     """One thread per worker, and signals left to the process that trains: it ends workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        # A scheduler that takes the machine back tells every process of the job. The one that trains then writes a
+        # checkpoint, and must not find its workers gone. First of all: threads that begin later inherit the mask.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_for_parent, args=(os.getppid(),), daemon=True).start()
     import pyarrow as pa
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's
 
     torch.set_num_threads(1)
     pa.set_cpu_count(1)
     threadpool_limits(1)  # NumPy's and SciPy's
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
-        # A scheduler that takes the machine back tells every process of the job. The one that trains then writes a
-        # checkpoint, and must not find its workers gone.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_for_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_for_parent(parent: int) -> None:
