@@ -26,7 +26,7 @@ from zoo.errors import ConfigError, OutputError
 
 logger = logging.getLogger(__name__)
 LEARNER, AVERAGE, OPTIMISER, SCALER = "learner.safetensors", "average.safetensors", "optimizer.pt", "scaler.pt"
-STATE, COMPLETE, SHARDS = "state.json", "complete.json", "sharded"
+STATE, COMPLETE = "state.json", "complete.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +61,6 @@ class Held:
     optimizer: Any
     average: nn.Module | None
 
-    @property
-    def sharded(self) -> bool:
-        """Whether no process has all of it."""
-        return str(self.accelerator.distributed_type.value) in ("FSDP", "DEEPSPEED", "MEGATRON_LM")
-
 
 def save(folder: Path, state: State, held: Held, *, keep: int) -> Path:
     """Write a checkpoint and remove all but the `keep` newest; every process calls it.
@@ -79,11 +74,6 @@ def save(folder: Path, state: State, held: Held, *, keep: int) -> Path:
         if accelerator.is_main_process:
             shutil.rmtree(parts, ignore_errors=True)
             parts.mkdir(parents=True)
-        accelerator.wait_for_everyone()
-        if held.sharded:
-            accelerator.save_state(str(parts / SHARDS))
-            accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
             _write(parts, state, held)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(parts, final)
@@ -122,10 +112,8 @@ def state_of(path: Path) -> State:
         raise ConfigError(f"{path / STATE} is not what zoo wrote ({err}); remove {path} to go on from another") from err
 
 
-def shapes_of(path: Path) -> dict[str, torch.Size] | None:
-    """Sizes of the weights by name; `None` where no process had them all."""
-    if not (path / LEARNER).is_file():
-        return None
+def shapes_of(path: Path) -> dict[str, torch.Size]:
+    """Sizes of the weights by name."""
     with safe_open(path / LEARNER, framework="pt") as opened:
         return {name: torch.Size(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
 
@@ -137,11 +125,8 @@ def restore(path: Path, held: Held) -> None:
         ConfigError: the checkpoint is of another network or optimiser.
     """
     try:
-        if held.sharded:
-            held.accelerator.load_state(str(path / SHARDS))
-        else:
-            load_model(held.learner, path / LEARNER)
-            held.optimizer.load_state_dict(torch.load(path / OPTIMISER, map_location="cpu", weights_only=True))
+        load_model(held.learner, path / LEARNER)
+        held.optimizer.load_state_dict(torch.load(path / OPTIMISER, map_location="cpu", weights_only=True))
         if held.average is not None:
             load_model(held.average, path / AVERAGE)
         if held.accelerator.scaler is not None:
@@ -153,9 +138,8 @@ def restore(path: Path, held: Held) -> None:
 
 
 def _write(parts: Path, state: State, held: Held) -> None:
-    if not held.sharded:
-        save_model(held.learner, str(parts / LEARNER))
-        torch.save(held.optimizer.state_dict(), parts / OPTIMISER)
+    save_model(held.learner, str(parts / LEARNER))
+    torch.save(held.optimizer.state_dict(), parts / OPTIMISER)
     if held.average is not None:
         save_model(held.average, str(parts / AVERAGE))
     if held.accelerator.scaler is not None:

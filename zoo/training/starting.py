@@ -32,6 +32,7 @@ OBJECTIVES = {  # of tasks, where a recipe names none; a model of points brings 
     Task.SDM: "zoo.tasks.losses.sdm:Presence",
     Task.RETRIEVE: "zoo.tasks.losses.retrieve:Contrastive",
 }
+SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # of Accelerate: no process has all weights
 HEAD_SIZE = "num_classes"  # the key of `Variant.config` that says for how many classes a network answers
 
 
@@ -157,7 +158,7 @@ def accelerator_of(config: TrainConfig) -> Any:
     """Accelerate's `Accelerator`, made anew for a run.
 
     Raises:
-        ConfigError: the precision is not possible here.
+        ConfigError: the precision is not possible here, or weights would be divided among processes.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
@@ -171,7 +172,7 @@ def accelerator_of(config: TrainConfig) -> Any:
         find_unused_parameters=config.unused_parameters, gradient_as_bucket_view=True
     )
     try:
-        return Accelerator(
+        made = Accelerator(
             mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
             cpu=state.device.type == "cpu",
             kwargs_handlers=[wrapping],
@@ -180,6 +181,13 @@ def accelerator_of(config: TrainConfig) -> Any:
         raise ConfigError(
             f"precision={config.precision} is not possible here: {err}; say precision=bf16 or precision=fp32"
         ) from err
+    if made.distributed_type.value in SHARDED:
+        raise ConfigError(
+            f"Accelerate is set to {made.distributed_type.value}, and zoo trains with whole weights on each process; start"
+            " it with --processes, torchrun or distributed_type MULTI_GPU, and save memory with micro_batch=,"
+            " precision=bf16 or lora"
+        )
+    return made
 
 
 def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
