@@ -14,7 +14,7 @@ from zoo.errors import WeightsError
 from zoo.testing.filled import filled_like, filled_state_dict
 
 SHRUNK = {"width": 32, "depth": 2, "heads": 4}  # the layout is that of the released sizes, with smaller numbers
-RELEASED = [variant for variant in SPEC.variants if not variant.demo]
+RELEASED = [variant for variant in SPEC.variants if variant.weights and not variant.demo]
 
 
 def released_rows(variant, *, width=32, depth=2, decoder=False):
