@@ -56,7 +56,7 @@ def command(
         click.echo(f"zoo: {err}", err=True)
         sys.exit(128 + err.signal)
     if crew().is_main_process:
-        told = "  ".join(f"{name} {value:.4g}" for name, value in done.figures.items())
+        told = "  ".join(f"{name} {value:.4g}" for name, value in done.figures.items() if "/" not in name)
         click.echo(f"{done.folder}: {told}")
         click.echo(
             f"use it: zoo.load({str(done.folder / 'model')!r}); share it: zoo push {done.folder} ORG/NAME", err=True

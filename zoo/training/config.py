@@ -36,6 +36,7 @@ class Validation:
             (the objective's, without metrics).
         every: epochs (or steps, where a phase is counted in steps) between two.
         limit: most samples; `None` = all.
+        bootstrap: replicates of the 95 % intervals of the last measurement, that of the weights that are kept.
     """
 
     split: str = "val"
@@ -45,6 +46,7 @@ class Validation:
     protocol: Literal["head", "knn", "probe", "loss"] = "head"
     every: float = 1.0
     limit: int | None = None
+    bootstrap: int = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.model import Model
 from zoo.processes import quiet_where_another_failed
@@ -19,11 +20,15 @@ from zoo.training.checkpoints import State
 from zoo.training.config import TrainConfig
 from zoo.training.events import Happened
 from zoo.training.interruption import Interruption
+from zoo.training.measuring import evaluated
 from zoo.training.phase import Run, run_phase
 from zoo.training.place import place
 from zoo.training.reporting import Reporter
 from zoo.training.run_cards import describe_model
 from zoo.training.starting import accelerator_of, begin, data_of
+
+if TYPE_CHECKING:
+    from zoo.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +37,7 @@ class Trained:
 
     Attributes:
         folder: of the run; `folder / "model"` is what `zoo.load` takes.
-        figures: the last measurements, and `loss`.
+        figures: `loss` of training, and the scores of the weights that are kept.
         model: trained, in memory.
     """
 
@@ -84,11 +89,21 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
                     run_phase(run, name, state, checkpoint)
                 elif number > state.phase:
                     run_phase(run, name, State(phase=number), None)
+            judged = _judged(run)
         model.module.eval()
         if accelerator.is_main_process:
             model.save(folder.model)
-            folder.write_metrics()
+            folder.write_metrics(evaluation=judged)
             describe_model(folder)
         run.tell(Happened.ENDED)
         accelerator.wait_for_everyone()
-    return Trained(folder=folder.path, figures=run.figures, model=model)
+    figures = {**run.figures, **(judged.values if judged else {})}
+    return Trained(folder=folder.path, figures=figures, model=model)
+
+
+def _judged(run: Run) -> Evaluation | None:
+    """Scores, with intervals, of the weights that are kept; `None` where no metric was asked for."""
+    held = run.validating
+    if held is None or held.told.protocol == "loss":
+        return None
+    return evaluated(held, run.model, run.config, bootstrap=held.told.bootstrap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,11 +12,13 @@ from torch import nn
 from zoo.datasets.loading import loader
 from zoo.datasets.sample import Reader
 from zoo.model import Model
+from zoo.tasks.across import alone
 from zoo.tasks.objective import Moment
 from zoo.training.config import TrainConfig, Validation
 from zoo.training.learner import Learner
 
-BATCH = 32  # ours: samples at once where the phase does not say; evaluation keeps no activations
+if TYPE_CHECKING:
+    from zoo.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,27 +57,45 @@ def measured(
         moment: when.
         accelerator: of the run.
     """
-    batch = min((phase.micro_batch or phase.batch for phase in config.phases.values()), default=BATCH)
     if held.told.protocol == "loss":
-        return _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator, batch=batch)
-    from zoo.evaluation.measure import measure  # with torchmetrics, which takes seconds to import
-
+        return _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator)
     if learner.network is model.module:
         asked = replace(model, module=network)
     else:  # what is trained was built around the model's own network
         learner.objective.finish(network, model)
         asked = model
-    evaluation = measure(
-        asked,
+    return dict(evaluated(held, asked, config).values)
+
+
+def evaluated(held: Validating, model: Model, config: TrainConfig, *, bootstrap: int = 0) -> Evaluation:
+    """The scores of a model by the protocol of the validation; every process calls it.
+
+    Args:
+        held: on what.
+        model: with the weights that are judged.
+        config: of the run.
+        bootstrap: replicates of the intervals; 0 = none.
+    """
+    from zoo.evaluation.measure import measure  # with torchmetrics, which takes seconds to import
+
+    return measure(
+        model,
         held.reader,
         protocol=held.told.protocol,
         gallery=held.gallery,
-        batch_size=batch,
+        batch_size=_batch(config),
         workers=config.workers,
         limit=held.told.limit,
+        bootstrap=bootstrap,
         precision="bf16" if config.precision == "bf16" else "fp32",
+        dataset=held.told.dataset or config.data.dataset,
+        split=held.told.split,
     )
-    return {name: figure.value for name, figure in evaluation.figures.items()}
+
+
+def _batch(config: TrainConfig) -> int:
+    """Samples at once: as many as the phase with the least can train on."""
+    return min(phase.micro_batch or phase.batch for phase in config.phases.values())
 
 
 @torch.no_grad()
@@ -87,10 +107,9 @@ def _losses(
     config: TrainConfig,
     moment: Moment,
     accelerator: Any,
-    batch: int,
 ) -> dict[str, float]:
     """The objective's terms over all samples, each divided by all that counted."""
-    num = min(len(held.reader.ids), held.told.limit or len(held.reader.ids))
+    batch, num = _batch(config), min(len(held.reader.ids), held.told.limit or len(held.reader.ids))
     starts = range(accelerator.process_index * batch, num, accelerator.num_processes * batch)
     keys: Iterable[list[tuple[int, int]]] = (
         [(0, index) for index in range(one, min(one + batch, num))] for one in starts
@@ -102,7 +121,7 @@ def _losses(
     learner.objective.eval()
     try:
         for one in loader(held.reader, keys, seed=config.seed, workers=config.workers, training=False, pin=False):
-            with accelerator.autocast():
+            with accelerator.autocast(), alone():
                 terms = learner.objective(network, one.to(accelerator.device), moment)
             for name, term in terms.items():
                 both = torch.stack(
