@@ -195,11 +195,19 @@ class _Steps:
     def _settle(self) -> None:
         """Leave in the network the weights that are meant: the best that were measured, or the average."""
         settle(self.held.optimizer)
+        self._agree()
         self.run.accelerator.wait_for_everyone()  # the best may be being written
         if self.run.config.best and self.best.is_file():
             self.learner.network.load_state_dict(load_file(self.best, device=self.run.accelerator.device.type))
         elif self.held.average is not None:
             self.learner.network.load_state_dict(self.held.average.module.state_dict())  # type: ignore[union-attr]
+
+    def _agree(self) -> None:
+        """Give all processes the running statistics (of batch norms) of the first, which are what is saved."""
+        if self.run.accelerator.num_processes > 1:
+            for module in (self.learner, self.held.average):
+                for buffer in module.buffers() if module is not None else ():
+                    torch.distributed.broadcast(buffer, src=0)
 
     # ----------------------------------------------------------------------------------------------- between the steps
 
@@ -228,6 +236,7 @@ class _Steps:
         """Measure, tell, and keep the weights if they are the best so far."""
         run, paused = self.run, time.perf_counter()
         assert run.validating is not None
+        self._agree()
         average = self.held.average
         network: nn.Module = self.learner.network if average is None else average.module  # type: ignore[assignment]
         with averaged(self.held.optimizer):
