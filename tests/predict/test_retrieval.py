@@ -18,8 +18,9 @@ from toy_retriever import COLOURS, IMAGE, TEXT, retriever
 
 import zoo
 from zoo.errors import ConfigError, InputError, OutputError, PluginError, SpecError, WeightsError
+from zoo.inputs.words import companions
 from zoo.model import Model, Origin
-from zoo.predict.texts import companions, embed_texts
+from zoo.predict.texts import embed_texts
 from zoo.spec import Capability, Weights
 from zoo.spec_json import decode, encode
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 PLUGIN = """
     def learner():
@@ -99,6 +100,34 @@ def configured(recipe_file: Callable[..., Path]) -> Callable[..., object]:
         return recipe("learner", recipe_file(**changes), *overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def six_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of each task in the core's layouts, each in a folder called as the variant of `six` that learns them."""
+    import six_data
+
+    home = tmp_path_factory.mktemp("six_data")
+    for task in ("labels", "maps", "points", "series", "sites", "captions"):
+        getattr(six_data, f"write_{task}")(home / task)
+    return home
+
+
+@pytest.fixture
+def six(make_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Install the toys of all tasks as the model `six`; gives its name."""
+    site = make_plugin(
+        "six",
+        """
+    @hookimpl
+    def zoo_register_models():
+        import six_toys
+
+        return [six_toys.spec()]
+    """,
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(HERE)]))
+    return "six"
 
 
 @pytest.fixture

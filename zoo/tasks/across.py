@@ -11,9 +11,25 @@ samples: each process's own features receive the gradients of all processes' los
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
+
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process has to do with itself only: for work in which processes take batches in turn, some one more."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
 
 
 def num_processes() -> int:
@@ -59,4 +75,4 @@ def _lengths(rows: Tensor) -> list[int]:
 
 
 def _together() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
+    return not _ALONE.get() and distributed.is_available() and distributed.is_initialized()

@@ -38,7 +38,7 @@ def answer_for(model: Model, feed: Sequence[InputSpec], sources: Mapping[str, An
             way = _of_series if Kind.SERIES in kinds else _of_sites if Kind.TABLE in kinds else _of_scene
             made |= way(one, {item.name: sources[item.name] for item in rest})
         if words:
-            from zoo.predict.texts import tokenizer_of
+            from zoo.inputs.words import tokenizer_of
 
             tokenize = tokenizer_of(model)
             made |= flat(model.forward({name: tokenize(list(texts)) for name, texts in words.items()}))

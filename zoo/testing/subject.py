@@ -173,7 +173,7 @@ class Subject:
         Raises:
             NotApplicable: the tokenizer's files were not fetched.
         """
-        from zoo.predict.texts import tokenizer_of
+        from zoo.inputs.words import tokenizer_of
 
         if self.variant.weights is not None and self.variant.weights.companions:
             self.published()
