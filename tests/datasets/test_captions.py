@@ -76,7 +76,7 @@ def test_files_of_another_form_are_told(tmp_path, told, said):
 def test_several_files_ask_which(tmp_path):
     album(tmp_path)
     (tmp_path / "german.json").write_text(json.dumps(rows(("a.png", "train", ["ein Teich"]))))
-    with pytest.raises(InputError, match=r"captions\.json, german\.json; .* data\.options\.table=NAME"):
+    with pytest.raises(InputError, match=r"captions\.json, german\.json; .* the option table=NAME"):
         opened(tmp_path)
     assert opened(tmp_path, table="german.json").sample(0).target["texts"] == ("ein Teich",)
 

@@ -96,10 +96,10 @@ def test_wrong_shares_are_told(tmp_path, variant):
     with pytest.raises(ConfigError, match="no split 'dev': files are divided into train, val"):
         opened(tmp_path, variant, "dev")
     for shares in ({"train": 0.9, "val": 0.2}, {"train": "half"}, {"train": 0}):
-        with pytest.raises(ConfigError, match=r"data\.options\.shares is .*; expected numbers above 0"):
+        with pytest.raises(ConfigError, match=r"the option shares is .*; expected numbers above 0"):
             opened(tmp_path, variant, shares=shares)
     chips(tmp_path / "sub" / "train", {"a": 1})
-    with pytest.raises(ConfigError, match=r"a folder per split, which data\.options\.shares would divide again"):
+    with pytest.raises(ConfigError, match=r"a folder per split, which the option shares would divide again"):
         opened(tmp_path / "sub", variant, shares={"train": 1.0})
 
 
@@ -107,13 +107,13 @@ def test_classes_may_be_put_in_order(tmp_path, variant):
     chips(tmp_path / "train", {"a": 1, "b": 1})
     reader = opened(tmp_path, variant, classes=["c", "b", "a"])
     assert [reader.sample(index).target["label"].item() for index in range(2)] == [2, 1]
-    with pytest.raises(ConfigError, match=r"data\.options\.classes does not name: b; it names a"):
+    with pytest.raises(ConfigError, match=r"the option classes does not name: b; it names a"):
         opened(tmp_path, variant, classes=["a"])
 
 
 def test_folders_one_level_off_name_the_one_that_fits(tmp_path, variant):
     inner = chips(tmp_path / "download" / "chips", {"a": 30, "b": 30}, side=4)
-    with pytest.raises(InputError, match=rf"found chips: .*; {inner} would fit: data\.folder={inner}"):
+    with pytest.raises(InputError, match=rf"found chips: .*; {inner} would fit: give that folder"):
         opened(tmp_path / "download", variant)
     with pytest.raises(InputError, match=rf"no folders with images; .*; {inner} would fit"):
         opened(inner / "a", variant)
@@ -144,7 +144,7 @@ def test_a_crop_is_drawn_in_training_and_from_the_middle_otherwise(tmp_path, var
     assert reader.sample(0).inputs["image"][0, 0].mul(2).add(10).tolist() == [4, 5, 6, 7]
     starts = {reader.sample(0, generator_of(seed)).inputs["image"][0, 0, 0].mul(2).add(10).item() for seed in range(80)}
     assert starts == set(range(9))
-    with pytest.raises(ConfigError, match=r"data\.options\.crop is 0; expected a whole number"):
+    with pytest.raises(ConfigError, match=r"the option crop is 0; expected a whole number"):
         opened(tmp_path, variant, crop=0)
 
 
@@ -180,8 +180,10 @@ def test_doubtful_numbers_are_doubted_when_the_dataset_opens(tmp_path):
         S2, steps=(dataclasses.replace(S2.steps[0], mean=(1000.0,) * 3, std=(300.0,) * 3), *S2.steps[1:])
     )
     pixels = np.random.default_rng(0).uniform(0.02, 0.3, (3, 8, 8)).astype(np.float32)
-    write_tif(tmp_path / "train" / "a" / "0.tif", pixels)
+    write_tif(tmp_path / "chips" / "train" / "a" / "0.tif", pixels)
     with pytest.warns(ZooWarning, match="scaled to 0..1 already"):
+        opened(tmp_path / "chips", variant_of(real))
+    with pytest.raises(InputError, match="chips would fit"):  # and nothing is doubted of a folder that is only tried
         opened(tmp_path, variant_of(real))
 
 

@@ -92,7 +92,7 @@ def test_labels_outside_the_classes_name_the_file_the_values_and_the_classes(tmp
     scene(tmp_path, side=32, values=6)
     said = (
         r"labels/a\.tif holds the values 3, 4, 5, which are no classes; expected 0 water, 1 forest, 2 field: "
-        r".*data\.options\.values, or data\.options\.ignored=\[3\]"
+        r".*the option values, or the option ignored=\[3\]"
     )
     with pytest.raises(InputError, match=said):
         opened(tmp_path).sample(0)
@@ -155,7 +155,7 @@ def test_folders_that_are_not_there_are_told_with_those_that_are(tmp_path):
 
 def test_a_model_without_classes_asks_for_them(tmp_path):
     scene(tmp_path, side=32)
-    with pytest.raises(ConfigError, match=r"names no classes; .* data\.options\.classes="):
+    with pytest.raises(ConfigError, match=r"names no classes; .* the option classes="):
         open_dataset("masks", tmp_path, split="train", options={"shares": {"train": 1}}, variant=variant_of(WIDE))
     reader = open_dataset(
         "masks",

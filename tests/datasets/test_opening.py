@@ -82,24 +82,24 @@ def test_an_option_of_reading_is_known_beside_the_layouts_own(variant):
 
 
 def test_an_option_that_is_needed_is_asked_for(tiles):
-    with pytest.raises(ConfigError, match=r"also needs size; say data\.options\.size="):
+    with pytest.raises(ConfigError, match=r"also needs size: say the option size="):
         open_dataset("tiles", tiles, split="train", options={})
 
 
 def test_a_folder_that_is_not_there_is_told_with_the_nearest(tiles):
     with pytest.raises(InputError, match=r"iner does not exist; did you mean .*inner\?"):
         open_dataset("tiles", tiles.parent / "iner", split="train", options={"size": 1})
-    with pytest.raises(InputError, match=r"lies in a folder, and none is given; say where: data\.folder=PATH"):
+    with pytest.raises(InputError, match=r"lies in a folder, and none is given; say which"):
         open_dataset("tiles", None, split="train", options={"size": 1})
 
 
 def test_a_folder_one_level_too_high_names_the_one_below(tiles):
-    with pytest.raises(InputError, match=rf"no folder tiles .*; {tiles} would fit: data.folder={tiles}$"):
+    with pytest.raises(InputError, match=rf"no folder tiles .*; {tiles} would fit: give that folder$"):
         open_dataset("tiles", tiles.parent, split="train", options={"size": 1})
 
 
 def test_a_folder_one_level_too_low_names_the_one_above(tiles):
-    with pytest.raises(InputError, match=rf"; {tiles} would fit: data.folder={tiles}$"):
+    with pytest.raises(InputError, match=rf"; {tiles} would fit: give that folder$"):
         open_dataset("tiles", tiles / "tiles", split="train", options={"size": 1})
 
 

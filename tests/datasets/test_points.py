@@ -128,12 +128,10 @@ def test_tables_that_do_not_fit_are_told(tmp_path):
     with pytest.raises(InputError, match=r"has no column y; found image, x, class, expected image, x, y"):
         opened(tmp_path)
     (tmp_path / "more.csv").write_text("a\n1\n")
-    with pytest.raises(
-        InputError, match=r"holds more\.csv, points\.csv; expected one table .* data\.options\.table=NAME"
-    ):
+    with pytest.raises(InputError, match=r"holds more\.csv, points\.csv; expected one table .* the option table=NAME"):
         opened(tmp_path)
     (tmp_path / "shapes.geojson").write_text('{"features": [{"properties": {}, "geometry": {"type": "Polygon"}}]}')
     with pytest.raises(InputError, match="shapes that are no points"):
         opened(tmp_path, table="shapes.geojson")
-    with pytest.raises(ConfigError, match=r"names no classes; .*data\.options\.classes="):
+    with pytest.raises(ConfigError, match=r"names no classes; .*the option classes="):
         open_dataset("points", tmp_path, split="train", options={}, variant=variant_of(WIDE))

@@ -134,7 +134,7 @@ def test_series_that_do_not_fit_are_told(tmp_path):
     with pytest.raises(InputError, match=r"all\.nc has 3 times in the split 'train', .* none with .* 0, 24 h later"):
         opened(path)
     with pytest.raises(
-        InputError, match=r"no variable 'warmth' over time, .* found t2m: .*data\.options\.targets\.t2m=NAME"
+        InputError, match=r"no variable 'warmth' over time, .* found t2m: .*the option targets\.t2m=NAME"
     ):
         opened(path, targets={"t2m": "warmth"})
     with pytest.raises(InputError, match="bio_9"):

@@ -65,7 +65,7 @@ def test_unlisted_species_of_complete_lists_are_absent(tmp_path):
     alone = table(
         tmp_path, "site,species,bio_1,bio_12\np,Abies alba,5,1000\nq,Fagus sylvatica,6,900\n", "presences.csv"
     )
-    with pytest.raises(ConfigError, match=r"presences alone; .*data\.options\.unlisted=absent .* or unknown"):
+    with pytest.raises(ConfigError, match=r"presences alone; .*the option unlisted=absent .* or unknown"):
         opened(alone, shares={"train": 1.0})
     reader = opened(alone, shares={"train": 1.0}, unlisted="absent")
     np.testing.assert_array_equal(np.stack([reader.sample(i).target["presence"] for i in range(2)]), np.eye(2))
@@ -164,7 +164,7 @@ def test_a_variable_that_is_missing_is_told(tmp_path):
 def test_a_split_that_is_not_there_is_told_with_those_that_are(tmp_path):
     with pytest.raises(InputError, match=r"no row of the split 'test'; its column 'split' holds train, val"):
         opened(table(tmp_path, LONG), "test")
-    with pytest.raises(ConfigError, match=r"column 'split', which data\.options\.shares would overrule"):
+    with pytest.raises(ConfigError, match=r"column 'split', which the option shares would overrule"):
         opened(table(tmp_path, LONG), shares={"train": 1.0})
 
 

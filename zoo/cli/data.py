@@ -148,6 +148,7 @@ def check(
     zoo data check eurosat/ --model smarties --dataset class-folders --split train --split val
     """
     variant = _variant(model)
+    from zoo.cli.data_options import typed
     from zoo.cli.data_report import findings_text
     from zoo.datasets.checking import check as check_files
     from zoo.datasets.labelled import check_dataset
@@ -160,7 +161,7 @@ def check(
             dataset,
             paths[0],
             splits=splits or ("train",),
-            options=dict(pair.partition("=")[::2] for pair in reader_options),
+            options=typed(reader_options),
             variant=variant,
             sample=sample,
         )

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,31 @@ def point_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_POINTS):
         function = option(function)
     return function
+
+
+def typed(pairs: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` as values: `n=3` is a number, `classes=[a,b]` a list, `gallery.n=3` a mapping.
+
+    Raises:
+        ConfigError: one is not written so.
+    """
+    from zoo.errors import ConfigError
+
+    if strange := [one for one in pairs if not re.match(r"[A-Za-z_][\w.]*=", one)]:
+        raise ConfigError(f"{strange[0]!r} is no option; expected KEY=VALUE, such as classes=[water,forest]")
+    if not pairs:
+        return {}
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        told = OmegaConf.to_container(OmegaConf.from_dotlist([*pairs]))
+    except (OmegaConfBaseException, YAMLError) as err:
+        said = " ".join(str(err).split())
+        raise ConfigError(f"cannot read {' '.join(pairs)}: {said}; a list is written classes=[water,forest]") from err
+    assert isinstance(told, dict)
+    return {str(name): value for name, value in told.items()}
 
 
 def run(

@@ -98,6 +98,7 @@ def command(
 
 def _told(rest: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
     """Folder, and options as typed values: `n=3` is a number."""
+    from zoo.cli.data_options import typed
     from zoo.errors import ConfigError
 
     folders = [one for one in rest if "=" not in one]
@@ -105,14 +106,7 @@ def _told(rest: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
         raise ConfigError(
             f"expected one folder, found {' and '.join(folders)}; options of the reader are written KEY=VALUE"
         )
-    pairs = [one for one in rest if "=" in one]
-    if not pairs:
-        return (folders[0] if folders else None), {}
-    from omegaconf import OmegaConf
-
-    told = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))
-    assert isinstance(told, dict)
-    return (folders[0] if folders else None), {str(name): value for name, value in told.items()}
+    return (folders[0] if folders else None), typed([one for one in rest if "=" in one])
 
 
 def _part(options: dict[str, Any], name: str) -> dict[str, Any]:

@@ -68,11 +68,13 @@ def files_of_split(root: Path, images: str, split: str, **dividing: Unpack[Divid
     if not (folder / split).is_dir():
         have = [one.name for one in folders_in(folder)]
         if not dividing and {*have} & {*SHARES}:
-            raise InputError(f"{folder} has no folder {split!r}; found {', '.join(have)}: say which with data.split")
+            raise InputError(
+                f"{folder} has no folder {split!r}; found {', '.join(have)}: give one of these as the split"
+            )
         return of_split(names, split, root, **dividing)
     if dividing:
         raise ConfigError(
-            f"{folder} has a folder per split, which data.options.{next(iter(dividing))} would divide again; leave it out"
+            f"{folder} has a folder per split, which the option {next(iter(dividing))} would divide again; leave it out"
         )
     return [one for one in names if one.startswith(f"{images}/{split}/")]
 
@@ -126,11 +128,11 @@ def range_of(split: str, shares: Mapping[str, float]) -> tuple[float, float]:
     }
     if wrong or not all(one > 0 for one in shares.values()) or math.fsum(shares.values()) > 1 + 1e-9:
         raise ConfigError(
-            f"data.options.shares is {dict(shares)}; expected numbers above 0 that add up to 1 at most, such as {SHARES}"
+            f"the option shares is {dict(shares)}; expected numbers above 0 that add up to 1 at most, such as {SHARES}"
         )
     if split not in shares:
         raise ConfigError(
-            f"no split {split!r}: files are divided into {', '.join(shares)} (data.options.shares); take one of these,"
+            f"no split {split!r}: files are divided into {', '.join(shares)} (option shares); take one of these,"
             " or say the shares you want"
         )
     names = list(shares)
@@ -153,7 +155,7 @@ def _listed(table: Path, split: str) -> list[str]:
     if split not in of_all:
         raise InputError(
             f"{table} lists no file of the split {split!r}; it has {', '.join(sorted({str(one) for one in of_all}))}:"
-            " say one of these with data.split"
+            " give one of these as the split"
         )
     files = opened.data[file].to_pylist()
     return [str(name).removeprefix("./") for name, one in zip(files, of_all, strict=True) if one == split]

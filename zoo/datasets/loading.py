@@ -127,13 +127,13 @@ def _unlike(samples: Sequence[Sample]) -> str | None:
         if one.bands != first.bands:
             return (
                 f"samples {first.id} and {one.id} have other bands ({dict(first.bands)}, {dict(one.bands)});"
-                " expected the same in all: keep one sensor per dataset (data.options.sensor), or say data.options.bands"
+                " expected the same in all: keep one sensor per dataset (option sensor), or say the option bands"
             )
         sizes, other = _sizes(first), _sizes(one)
         if sizes != other:
             return (
                 f"samples {first.id} and {one.id} have other sizes ({sizes}, {other}); expected the same in all:"
-                " cut or resize them, or say data.options.crop or data.options.window"
+                " cut or resize them, or say the option crop or window"
             )
     return None
 

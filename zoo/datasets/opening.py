@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from zoo.datasets.catalogue import DISTRIBUTION, OWN
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError, InputError, PluginError, ZooError
+from zoo.errors import ConfigError, InputError, PluginError, ZooError, ZooWarning
 from zoo.plugins import plugins
 from zoo.spec import DatasetSpec, Variant
 
@@ -78,7 +79,7 @@ def open_dataset(
     if folder is None:
         if call.needs_folder:
             raise InputError(
-                f"dataset {name!r} lies in a folder, and none is given; say where: data.folder=PATH ({spec.source})"
+                f"dataset {name!r} lies in a folder, and none is given; say which (expected {spec.source})"
             )
         return _not_empty(call.open(None), call, None)
     path = Path(folder).expanduser()
@@ -89,7 +90,7 @@ def open_dataset(
     except InputError as err:
         for other in _near(path):
             if _opens(call, other):
-                raise InputError(f"{err}; {other} would fit: data.folder={other}") from err
+                raise InputError(f"{err}; {other} would fit: give that folder") from err
         raise
 
 
@@ -151,7 +152,7 @@ class _Call:
             unknown_options(options, known, self.what)
         named = [one for one in own.values() if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
         if absent := [one.name for one in named if one.default is one.empty and one.name not in options]:
-            raise ConfigError(f"{self.what} also needs {', '.join(absent)}; say data.options.{absent[0]}=...")
+            raise ConfigError(f"{self.what} also needs {', '.join(absent)}: say the option {absent[0]}=...")
         keywords = {**options, "split": self.split}
         if any(one.name == "variant" for one in rest):
             keywords["variant"] = variant
@@ -170,7 +171,7 @@ class _Call:
         except Exception as err:
             raise PluginError(
                 f"the reader of {self.what} ({self.spec.reader}, {self.distribution}) failed:"
-                f" {type(err).__name__}: {err}; check data.options, or report it to its authors"
+                f" {type(err).__name__}: {err}; check the options, or report it to its authors"
             ) from err
         if not (hasattr(reader, "ids") and hasattr(reader, "classes") and callable(getattr(reader, "sample", None))):
             raise PluginError(
@@ -214,7 +215,7 @@ def _not_empty(reader: Reader, call: _Call, folder: Path | None) -> Reader:
         where = "" if folder is None else f" in {folder}"
         raise InputError(
             f"split {call.split!r} of {call.what}{where} is empty; expected {call.spec.source}:"
-            " check data.folder, data.split and data.options"
+            " check the folder, the split and the options"
         )
     return reader
 
@@ -225,7 +226,7 @@ def _absent(path: Path, name: str) -> str:
     if near:
         return f"{path} does not exist; did you mean {', '.join(str(path.parent / one) for one in near)}?"
     above = next(one for one in path.resolve().parents if one.exists())
-    return f"{path} does not exist ({above} does); say where dataset {name!r} lies: data.folder=PATH"
+    return f"{path} does not exist ({above} does); give the folder in which dataset {name!r} lies"
 
 
 def _near(path: Path) -> Iterator[Path]:
@@ -237,6 +238,8 @@ def _near(path: Path) -> Iterator[Path]:
 
 def _opens(call: _Call, folder: Path) -> bool:
     try:
-        return len(call.open(folder).ids) > 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZooWarning)  # doubts about data that nobody asked for
+            return len(call.open(folder).ids) > 0
     except ZooError:
         return False

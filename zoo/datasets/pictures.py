@@ -198,7 +198,7 @@ class Picture:
             fit = max(min(height, width) // multiple, 1) * multiple
             raise InputError(
                 f"{self.where} is {height} x {width} px; expected sides that are multiples of {multiple}, such as {fit}:"
-                f" say data.options.crop={fit} (or window, where the layout has one)"
+                f" say the option crop={fit} (or window, where the layout has one)"
             )
 
 
@@ -264,7 +264,7 @@ def whole_number(name: str, value: Any, *, least: int) -> int:
         ConfigError: it does not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"data.options.{name} is {value!r}; expected a whole number, at least {least}")
+        raise ConfigError(f"the option {name} is {value!r}; expected a whole number, at least {least}")
     return value
 
 

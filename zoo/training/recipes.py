@@ -177,14 +177,15 @@ def _mapping(file: Path) -> dict[str, Any]:
 def _changes(overrides: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     for one in overrides:
         if not re.match(r"[A-Za-z_][\w.\-]*=", one):
             raise ConfigError(f"{one!r} is no setting; expected key=value, such as optimizer.lr=1e-4")
     try:
         return OmegaConf.from_dotlist([*overrides])
-    except OmegaConfBaseException as err:
-        raise ConfigError(_words(err)) from err
+    except (OmegaConfBaseException, YAMLError) as err:
+        raise ConfigError(f"cannot read {' '.join(overrides)}: {' '.join(str(err).split())}") from err
 
 
 def _check_effect(written: Mapping[str, Any], changes: Any) -> None:

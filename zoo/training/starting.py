@@ -18,7 +18,7 @@ from zoo import registry
 from zoo.builders import builder_of
 from zoo.datasets.opening import check_splits, open_dataset
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, InputError
 from zoo.model import Model, load
 from zoo.spec import Task, Variant
 from zoo.tasks.objective import Objective
@@ -199,10 +199,14 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
     """
     _, variant = registry.find(config.model)
 
-    def opened(data: Data) -> Reader:
-        return open_dataset(data.dataset, data.folder, split=data.split, options=data.options, variant=variant)
+    def opened(data: Data, part: str) -> Reader:
+        try:
+            return open_dataset(data.dataset, data.folder, split=data.split, options=data.options, variant=variant)
+        except (InputError, ConfigError) as err:
+            names = ", ".join(f"{part}.{name}" for name in ("dataset", "folder", "split", "options"))
+            raise type(err)(f"{err} (settings: {names})") from err
 
-    reader = opened(config.data)
+    reader = opened(config.data, "data")
     trained = variant_of(config, reader.classes)
     told = config.validation
     if told is None:
@@ -213,7 +217,8 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
             folder=told.folder or config.data.folder,
             split=told.split,
             options={**(config.data.options if told.dataset is None else {}), **told.options},
-        )
+        ),
+        "validation",
     )
     check_splits(reader, held)
     gallery = reader if told.protocol in ("knn", "probe") else None

@@ -56,7 +56,7 @@ def bigearthnet(
     """
     root, wanted = Path(folder), _sensors(variant) if sensors is None else tuple(sensors)
     if wanted not in (("S2",), ("S1",), ("S1", "S2")):
-        raise ConfigError(f"data.options.sensors is {[*wanted]}; expected [S2], [S1] or [S1, S2]")
+        raise ConfigError(f"the option sensors is {[*wanted]}; expected [S2], [S1] or [S1, S2]")
     for sensor in wanted:
         if not (root / sensor).is_dir():
             raise InputError(f"{root} has no folder {sensor}/; expected BigEarthNet v1 with its patches in {sensor}/")

@@ -120,7 +120,7 @@ def _scenes(
     """A set with one image per scene; without `classes`, the folders of the list, sorted, are its classes."""
     names, rule = options.get("names"), options.get("rule", Rule.WHOLE)
     if rule not in [*Rule]:
-        raise ConfigError(f"data.options.rule is {rule!r}; expected {', '.join(Rule)}")
+        raise ConfigError(f"the option rule is {rule!r}; expected {', '.join(Rule)}")
     listed = [
         name.removeprefix("./") for name in (split_list(f"{dataset}-{split}") if names is None else lines_of(names))
     ]
@@ -160,7 +160,7 @@ def dfc2020(
         raise InputError(f"found no {path}; expected DFC_preprocessed.pt of the dataset antofuller/CROMA_benchmarks")
     kinds = {"train": "train", "val": "validation"}
     if split not in kinds:
-        raise InputError(f"DFC2020 has no split {split!r}; it has {', '.join(kinds)}: data.split=train")
+        raise InputError(f"DFC2020 has no split {split!r}; it has {', '.join(kinds)}: give one of these as the split")
     try:
         tables: Mapping[str, Tensor] = torch.load(path, weights_only=True, mmap=True)
         images, labels = tables[f"{kinds[split]}_images"], tables[f"{kinds[split]}_labels"]

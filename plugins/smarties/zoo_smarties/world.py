@@ -55,9 +55,7 @@ def places(
     if folder is not None:
         raise InputError(f"the dataset smarties-places is drawn and takes no folder, found {folder}; leave it out")
     if seed is None and split not in SEEDS:
-        raise ConfigError(
-            f"smarties-places has the splits {', '.join(SEEDS)}, found {split!r}; or say data.options.seed"
-        )
+        raise ConfigError(f"smarties-places has the splits {', '.join(SEEDS)}, found {split!r}; or say the option seed")
     specs = {spec.label: spec for spec in (variant.inputs if variant else ()) if spec.label in LOOKS}
     if len(specs) < 2:
         raise ConfigError(

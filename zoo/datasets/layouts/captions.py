@@ -50,7 +50,7 @@ def captions(
     texts = {name: one for name, part, one in rows if part == split}
     if rows and not texts:
         have = ", ".join(sorted({part for _, part, _ in rows}))
-        raise InputError(f"{file} has no image of the split {split!r}; it has {have}: say one of these with data.split")
+        raise InputError(f"{file} has no image of the split {split!r}; it has {have}: give one of these as the split")
     if mute := [name for name, one in texts.items() if not one]:
         raise InputError(f"{file}: {len(mute)} images have no sentences, such as {mute[0]}; expected {EXPECTED}")
     return Captions(_images(root, list(texts), images), texts, pictures, turn=turn)
@@ -87,7 +87,7 @@ def _file(root: Path, name: str | None) -> Path:
     found = sorted(root.glob("*.json"))
     if len(found) != 1:
         told = ", ".join(one.name for one in found[:SHOWN]) or "no JSON files"
-        advice = ": say which with data.options.table=NAME" if found else ""
+        advice = ": say which with the option table=NAME" if found else ""
         raise InputError(f"{root} holds {told}; expected one JSON file of captions, {EXPECTED}{advice}")
     return found[0]
 
@@ -114,6 +114,6 @@ def _images(root: Path, names: Sequence[str], told: str | None) -> Path:
     if absent[best]:
         raise InputError(
             f"{best} lacks {len(absent[best])} of {len(names)} images, such as {absent[best][0]}; expected all of a split in"
-            " one folder: fetch them, or say which folder with data.options.images=NAME"
+            " one folder: fetch them, or say which folder with the option images=NAME"
         )
     return best

@@ -99,7 +99,7 @@ def _files(root: Path, split: str, dividing: Mapping[str, Any]) -> tuple[list[Pa
     if split in by_split:
         if dividing:
             raise ConfigError(
-                f"{root} has a folder per split, which data.options.{next(iter(dividing))} would divide again; leave it out"
+                f"{root} has a folder per split, which the option {next(iter(dividing))} would divide again; leave it out"
             )
         files = [file for one in by_split[split] for file in images_in(one)]
         return files, {one.name for inner in by_split.values() for one in inner}
@@ -108,7 +108,7 @@ def _files(root: Path, split: str, dividing: Mapping[str, Any]) -> tuple[list[Pa
         kept = set(of_split([file.relative_to(root).as_posix() for file in files], split, root, **dividing))
         return [one for one in files if one.relative_to(root).as_posix() in kept], {one.name for one in of_class}
     if by_split:
-        raise InputError(f"{root} has no folder {split!r}; found {', '.join(by_split)}: say which with data.split")
+        raise InputError(f"{root} has no folder {split!r}; found {', '.join(by_split)}: give one of these as the split")
     raise InputError(f"{root} holds no folders with images; expected {EXPECTED}")
 
 
@@ -118,7 +118,7 @@ def _numbers(found: Sequence[str], told: Sequence[str] | None, root: Path) -> Se
         return found
     if unknown := [name for name in found if name not in told]:
         raise ConfigError(
-            f"{root} has folders that data.options.classes does not name: {', '.join(unknown)}; it names"
+            f"{root} has folders that the option classes does not name: {', '.join(unknown)}; it names"
             f" {', '.join(told)}: add them, or move the folders away"
         )
     return told

@@ -166,7 +166,7 @@ class Meanings:
             told = [f"{number} {'not labelled' if one == IGNORED else self.names[one]}" for number, one in pairs]
             raise InputError(
                 f"{where} holds the values {', '.join(map(str, found[:SHOWN]))}{more}, which are no classes; expected"
-                f" {', '.join(told)}: say what they are with data.options.values, or data.options.ignored=[{found[0]}]"
+                f" {', '.join(told)}: say what they are with the option values, or the option ignored=[{found[0]}]"
             )
         return np.where(known, self.classes[place], IGNORED)
 
@@ -217,7 +217,7 @@ def _classes(told: Sequence[str], values: Mapping[int, int | str] | None) -> tup
     named = tuple(dict.fromkeys(one for one in (values or {}).values() if isinstance(one, str)))
     if not told and not named:
         raise ConfigError(
-            "the model names no classes; say those of the labels: data.options.classes=[water, forest, ...]"
+            "the model names no classes; say those of the labels: the option classes=[water, forest, ...]"
         )
     return tuple(told) or named
 
@@ -228,7 +228,7 @@ def _meanings(classes: Sequence[str], values: Mapping[int, int | str] | None, ig
         place = list(classes).index(one) if isinstance(one, str) and one in classes else one
         if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(classes):
             raise ConfigError(
-                f"data.options.values says that {number} is {one!r}; expected one of {', '.join(classes)}, or its number"
+                f"the option values says that {number} is {one!r}; expected one of {', '.join(classes)}, or its number"
                 f" from 0 to {len(classes) - 1}"
             )
         meant[int(number)] = place

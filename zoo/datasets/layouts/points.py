@@ -94,7 +94,7 @@ def points(
     pictures = Pictures(variant, options, "points")
     names = tuple(classes or pictures.variant.classes)
     if not names:
-        raise ConfigError("the model names no classes; say those of the points: data.options.classes=[gull, tern, ...]")
+        raise ConfigError("the model names no classes; say those of the points: the option classes=[gull, tern, ...]")
     if window is not None:
         whole_number("window", window, least=1)
     files = files_of_split(root, images, split, **dividing)
@@ -170,7 +170,7 @@ def _on_image(things: Things, picture: Picture) -> NDArray[np.float64]:
     if grid.crs is None:
         raise InputError(
             f"{picture.where} has no CRS, and its points lie in {things.crs}; give the points in pixels (x, y), or say the"
-            " image's CRS with data.options.crs"
+            " image's CRS with the option crs"
         )
     x, y = reproject(things.xy[:, None], things.crs, grid.crs)[:, 0].T
     inverse = ~grid.transform
@@ -200,7 +200,7 @@ def _table(root: Path, name: str | None) -> Path:
         told = ", ".join(one.name for one in found[:SHOWN]) or "no tables"
         raise InputError(
             f"{root} holds {told}; expected one table of points ({', '.join(TABLES)}) with image, x, y and class"
-            + (": say which with data.options.table=NAME" if found else "")
+            + (": say which with the option table=NAME" if found else "")
         )
     return found[0]
 
@@ -250,7 +250,7 @@ def _classes(values: Sequence[Any], names: Sequence[str], path: Path) -> NDArray
     if strange := sorted({str(one) for one in values if one not in meant}):
         raise InputError(
             f"{path} has points of the classes {', '.join(strange[:SHOWN])}, which are none of {', '.join(names)}; rename"
-            " them, or say all classes with data.options.classes=[...]"
+            " them, or say all classes with the option classes=[...]"
         )
     return np.array([meant[one] for one in values], np.int64)
 

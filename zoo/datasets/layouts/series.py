@@ -73,7 +73,7 @@ def series(
     path, divided = _file(Path(folder).expanduser(), split)
     if divided and shares is not None:
         raise ConfigError(
-            f"{path.parent} has a file per split, which data.options.shares would divide again; leave it out"
+            f"{path.parent} has a file per split, which the option shares would divide again; leave it out"
         )
     if window is not None:
         whole_number("window", window, least=1)
@@ -198,7 +198,7 @@ def _file(path: Path, split: str) -> tuple[Path, bool]:
         return found[0], False
     told = ", ".join(one.name for one in found) or "no series"
     raise InputError(
-        f"{root} holds {told}; expected {split}.nc or {split}.zarr, or one file: say which with data.folder"
+        f"{root} holds {told}; expected {split}.nc or {split}.zarr, or one file: give the path of the file"
     )
 
 
@@ -207,7 +207,7 @@ def _layers(source: SeriesSource, variant: Variant, told: Mapping[str, str]) -> 
     names = [one.name for one in variant.quantities]
     if unknown := set(told) - set(names):
         raise ConfigError(
-            f"data.options.targets names {', '.join(sorted(unknown))}; the model answers {', '.join(names)}"
+            f"the option targets names {', '.join(sorted(unknown))}; the model answers {', '.join(names)}"
         )
     places = []
     for quantity in variant.quantities:
@@ -217,7 +217,7 @@ def _layers(source: SeriesSource, variant: Variant, told: Mapping[str, str]) -> 
             have = ", ".join(one.name for one in source.layers if one.timed)
             raise InputError(
                 f"{source.name} has no variable {name!r} over time, which the model answers; found {have}: say which it is"
-                f" with data.options.targets.{quantity.name}=NAME"
+                f" with the option targets.{quantity.name}=NAME"
             )
         unit = source.layers[fitting[0]].unit
         if unit and quantity.unit and normal_form(unit) != normal_form(quantity.unit):

@@ -83,7 +83,7 @@ def sites(
     rows = np.arange(len(opened)) if divided else _rows_of(opened, split, shares, seed)
     if divided and shares is not None:
         raise ConfigError(
-            f"{path.parent} has a table per split, which data.options.shares would divide again; leave it out"
+            f"{path.parent} has a table per split, which the option shares would divide again; leave it out"
         )
     chosen = _sites(opened, rows, own=path.name if divided else "")
     names, presence = _presence(chosen, species, variant, unlisted)
@@ -173,7 +173,7 @@ def _table(folder: str | Path, split: str, name: str | None) -> tuple[Path, bool
         return found[0], False
     told = ", ".join(one.name for one in found) or f"no tables ({', '.join(tables.SUFFIXES)})"
     raise InputError(
-        f"{root} holds {told}; expected one table, or one called {split}.csv: say which with data.options.table=NAME"
+        f"{root} holds {told}; expected one table, or one called {split}.csv: say which with the option table=NAME"
     )
 
 
@@ -200,14 +200,14 @@ def _rows_of(opened: TableSource, split: str, shares: Mapping[str, float] | None
         return np.array([row for row, key in enumerate(keys) if key in kept], np.int64)
     if shares is not None:
         raise ConfigError(
-            f"{opened.name} has a column {column!r}, which data.options.shares would overrule; leave it out"
+            f"{opened.name} has a column {column!r}, which the option shares would overrule; leave it out"
         )
     told = np.array([str(one) for one in opened.data[column].to_pylist()])
     rows = np.flatnonzero(told == split)
     if not len(rows):
         raise InputError(
             f"{opened.name} has no row of the split {split!r}; its column {column!r} holds"
-            f" {shortened(sorted(set(told.tolist())))}: say one of these with data.split"
+            f" {shortened(sorted(set(told.tolist())))}: give one of these as the split"
         )
     return rows
 
@@ -244,7 +244,7 @@ def _presence(
 ) -> tuple[tuple[str, ...], Numbers]:
     """Species, and their presence (sites, S): 1, 0, or NaN where it is not known."""
     if unlisted not in (None, "absent", "unknown"):
-        raise ConfigError(f"data.options.unlisted is {unlisted!r}; expected absent or unknown")
+        raise ConfigError(f"the option unlisted is {unlisted!r}; expected absent or unknown")
     opened, column = chosen.table, _column(chosen.table, SPECIES)
     if column is None:
         return _wide(opened, chosen.rows, tuple(asked or variant.classes))
@@ -256,13 +256,13 @@ def _presence(
         raise InputError(
             f"{opened.name} lists {len(unknown)} species that are none of the model's {len(names)}: {shortened(unknown)}"
             + (f" (did you mean {near[0]}?)" if near else "")
-            + "; rename them, or say which count with data.options.species=[...]"
+            + "; rename them, or say which count with the option species=[...]"
         )
     status = _statuses(opened, chosen.rows)
     if unlisted is None and not (status == 0).any():
         raise ConfigError(
             f"{opened.name} lists presences alone; say what the species are where they are not listed:"
-            " data.options.unlisted=absent (the lists are complete) or unknown"
+            " the option unlisted=absent (the lists are complete) or unknown"
         )
     presence = np.full((len(chosen.ids), len(names)), np.nan, np.float32)
     place = {name: number for number, name in enumerate(names)}
@@ -291,13 +291,13 @@ def _wide(opened: TableSource, rows: NDArray[np.int64], names: tuple[str, ...]) 
     if not names:
         raise ConfigError(
             "the model names no species, and the table has no column `species`; say which columns they are:"
-            " data.options.species=[...]"
+            " the option species=[...]"
         )
     columns = [_column(opened, (name,)) for name in names]
     if absent := [name for name, column in zip(names, columns, strict=True) if column is None]:
         raise InputError(
             f"{opened.name} has no column for {len(absent)} of {len(names)} species: {shortened(absent)}; found"
-            f" {shortened(opened.columns)}: rename the columns, or say those that are there with data.options.species=[...]"
+            f" {shortened(opened.columns)}: rename the columns, or say those that are there with the option species=[...]"
         )
     presence = np.stack([opened.numbers(str(column))[rows] for column in columns], axis=1)
     strange = np.isfinite(presence) & (presence != 0) & (presence != 1)

@@ -53,9 +53,9 @@ def world(
         turn: whether chips are turned in training.
     """
     if folder is not None:
-        raise InputError(f"the dataset 'world' is drawn and takes no folder, found {folder}; leave data.folder out")
+        raise InputError(f"the dataset 'world' is drawn and takes no folder, found {folder}; leave it out")
     if task not in ("classify", "segment"):
-        raise ConfigError(f"data.options.task is {task!r}; expected classify or segment")
+        raise ConfigError(f"the option task is {task!r}; expected classify or segment")
     whole_number("n", n, least=1)
     whole_number("seed", seed, least=0)
     whole_number("size", size, least=1)
@@ -113,7 +113,7 @@ class World:
 def _view(asked: str | None, specs: Sequence[InputSpec]) -> str:
     """The view that an input is fed with: the one asked for, else the first that has its bands."""
     if asked is not None and asked not in VIEWS:
-        raise ConfigError(f"data.options.view is {asked!r}; expected one of {', '.join(VIEWS)}")
+        raise ConfigError(f"the option view is {asked!r}; expected one of {', '.join(VIEWS)}")
     tried = [asked] if asked is not None else [name for name in VIEWS if name != "cover"]
     problem: InputError | None = None
     for name in tried:
