@@ -18,6 +18,8 @@ A message says what was found, what was expected and what to type next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ZooError(Exception):
     """Base of all errors that zoo raises on purpose; the command line prints its message without a traceback."""
@@ -61,3 +63,9 @@ class MissingDependency(ZooError):
 
 class ZooWarning(UserWarning):
     """A doubt about the user's data or options that does not stop the work."""
+
+
+def some(names: Sequence[object], most: int = 3) -> str:
+    """The first `most` of the names, and how many more there are: messages stay short whatever the data hold."""
+    more = len(names) - most
+    return ", ".join(str(one) for one in names[:most]) + (f", and {more} more" if more > 0 else "")
