@@ -145,6 +145,8 @@ def test_figures_of_two_images():
     assert figures["map100"] == pytest.approx((bird + seal) / 2)
     # Seal: DoR .25, right at 1 ... .3. Birds: as above at 1 ... .6; without the second thing at .5 ... .3.
     assert figures["ap100-10/seal"] == pytest.approx(0.8 * seal)
+    assert figures["fitness"] == pytest.approx(0.1 * figures["map100"] + 0.9 * figures["map100-10"])
+    assert figures["fitness"] < figures["map100"] - 0.1  # what is exact counts most
     # Birds answer 4 for 2, seals 1 for 1 (0.2 is not above 0.25).
     assert figures["count_mae"] == 1.0  # 2 and 0
     assert figures["count_rmse"] == pytest.approx(2**0.5)

@@ -242,3 +242,5 @@ def test_what_does_not_fit_the_objective_is_named():
     batch = Batch(ids=("a",), inputs={"image": draws(1, 5, 2, 2)}, target={"label": torch.full((1, 2, 2), 5)})
     with pytest.raises(InputError, match="labels 5 are none of the 5 classes"):
         Segment(variant=variant())(Head(), batch, None)
+    with pytest.raises(InputError, match="labels 5 are none of the 5 classes"):
+        Segment(variant=variant(), class_weights=(1.0,) * 5).counts(batch)

@@ -195,6 +195,13 @@ class Segment(Objective):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def counts(self, batch: Batch) -> Mapping[str, Tensor | float]:
+        """How many pixels are labelled, or the sum of their weights.
+
+        Raises:
+            InputError: a label is none of the classes that have weights.
+        """
+        if self.class_weights is not None:
+            check_labels(batch.target["label"], len(self.class_weights))
         label = without_void(batch.target["label"], self.void)
         counts = {"cross_entropy": labelled_pixels(label, self._weights(label)), "focal": labelled_pixels(label)}
         return {name: count for name, count in counts.items() if self.weights[name]}

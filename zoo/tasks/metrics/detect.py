@@ -22,6 +22,7 @@ from zoo.tasks.metrics.sums import Sums, keys_of, poisson_weights, ratio
 from zoo.tasks.suppression import suppress
 
 LEAST_SCORE = 0.001  # of answers that are ranked (gigumay/POLO@b2f995e1)
+FITNESS = np.array([0.1, 0.9])  # weights of map100 and map100-10 (gigumay/POLO@b2f995e1)
 COUNTED = ("images", "error", "absolute", "squared", "true", "true_squared")  # summed over images
 
 
@@ -29,6 +30,7 @@ class DetectMetrics(Sums):
     """Average precision of points, precision and recall, counting errors, confusion of classes.
 
     Figures: `map100` (DoR 1), `map100-10` (mean over DoR 1, .9, ..., .1), `ap100/<class>`, `ap100-10/<class>`;
+    `fitness` (.1 of the first and .9 of the second), by which POLO keeps its best weights;
     `precision`, `recall`, `f1` at the confidence of best F1; `count_mae`, `count_rmse`, `count_bias` (answers less
     things) and `count_r2` of the number of answers above `min_score` per image, for all classes together and, with
     `/<class>`, for each. Classes of which there is nothing are left out of means.
@@ -150,7 +152,7 @@ class DetectMetrics(Sums):
                 weights = poisson_weights(images, [replicate - 1])[0].numpy()
             drawn.append(self._ranked(rows, weights, things[replicate]))
         names = [f"{kind}/{one}" for kind in ("ap100", "ap100-10") for one in self.variant.classes]
-        names = ["map100", "map100-10", "precision", "recall", "f1", *names]
+        names = ["map100", "map100-10", "fitness", "precision", "recall", "f1", *names]
         return {name: torch.tensor(values) for name, values in zip(names, zip(*drawn, strict=True), strict=True)}
 
     def _ranked(self, rows: Array, weights: Array, things: Array) -> list[float]:
@@ -165,10 +167,11 @@ class DetectMetrics(Sums):
             precisions[index] = average_precision(right, things[index], weights[mine])
             curves.append(at_confidences(scores, right[:, 0], things[index], weights[mine]))
         if not curves:
-            return [np.nan] * (5 + 2 * size)
+            return [np.nan] * (6 + 2 * size)
         best = best_of(np.array(curves)) if rows[:, 2:].any() else (0.0, 0.0, 0.0)
         first, mean = precisions[:, 0], precisions.mean(axis=1)
-        return [float(np.nanmean(first)), float(np.nanmean(mean)), *best, *first.tolist(), *mean.tolist()]
+        means = np.array([np.nanmean(first), np.nanmean(mean)])
+        return [*means.tolist(), float(FITNESS @ means), *best, *first.tolist(), *mean.tolist()]
 
     def _counting(self) -> dict[str, Tensor]:
         images, error, absolute, squared, true, true_squared = self.counted.unbind(dim=1)
