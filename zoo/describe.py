@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zoo.errors import some
 from zoo.spec import (
     Clip,
     Decibel,
@@ -38,9 +39,8 @@ def _head(spec: ModelSpec, variant: Variant, plugin: str) -> Iterator[str]:
     if variant.demo:
         yield "  note          demo weights: for trying things out, not for science"
     if variant.classes:
-        more = len(variant.classes) - MOST_NAMES
-        rest = f", and {more} more (`zoo info --json` has all)" if more > 0 else ""
-        yield f"  classes       {len(variant.classes)}: {', '.join(variant.classes[:MOST_NAMES])}{rest}"
+        rest = " (`zoo info --json` has all)" if len(variant.classes) > MOST_NAMES else ""
+        yield f"  classes       {len(variant.classes)}: {some(variant.classes, MOST_NAMES)}{rest}"
     for quantity in variant.quantities:
         yield f"  answers       {quantity.name} in {quantity.unit}, {_leads(variant)} after the last input"
     if variant.templates:

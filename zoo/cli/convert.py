@@ -22,13 +22,12 @@ def command(model: str, file: Path, out: Path | None, layout: str | None) -> Non
     weights alone.
     """
     from zoo.convert import convert_checkpoint
+    from zoo.errors import some
 
     out = out or file.with_suffix("")
     report = convert_checkpoint(model, file, out, layout=layout)
     click.echo(f"{out}: {report}")
     if report.ignored:
-        click.echo(
-            f"not used: {', '.join(report.ignored[:8])}" + (", ..." if len(report.ignored) > 8 else ""), err=True
-        )
+        click.echo(f"not used: {some(report.ignored, 8)}", err=True)
     if out.suffix != ".safetensors":
         click.echo(f'load it with zoo.load("{out if "/" in str(out) else f"./{out}"}")', err=True)

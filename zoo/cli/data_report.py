@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.errors import some
+
 if TYPE_CHECKING:
     from zoo.datasets.declared import BandComparison, Comparison
     from zoo.datasets.findings import Finding, Report
@@ -43,7 +45,7 @@ def statistics_table(found: Statistics) -> str:
         )
     lines = [f"{files}{part}, as stored", table(rows)]
     if found.left_out:
-        lines.append(f"no numbers in {_some(found.left_out)}: left out")
+        lines.append(f"no numbers in {some(found.left_out, LISTED)}: left out")
     return "\n".join(lines)
 
 
@@ -62,7 +64,7 @@ def comparison_table(found: Statistics, comparison: Comparison, model: str) -> s
     apart = [one.band for one in comparison.bands if not one.fits]
     if apart:
         lines.append(
-            f"{len(apart)} of {len(comparison.bands)} bands do not look like the training data: {_some(apart)}. Check their"
+            f"{len(apart)} of {len(comparison.bands)} bands do not look like the training data: {some(apart, LISTED)}. Check their"
             " unit and order (--bands, --scale, --offset); if they are right, fine-tune with your own numbers"
             " (--out stats.json: input_spec)"
         )
@@ -132,8 +134,3 @@ def _finding(one: Finding) -> str:
         lines += textwrap.wrap(f"-> {one.advice}", room, break_long_words=False, break_on_hyphens=False)
     head = click.style(f"{one.severity.value:7}", fg=COLOURS[one.severity.value])
     return f"{head}  " + "\n         ".join(lines)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")

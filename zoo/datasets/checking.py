@@ -22,7 +22,7 @@ import numpy as np
 from zoo.datasets.declared import compare
 from zoo.datasets.findings import Finding, Report, Severity, gathered
 from zoo.datasets.statistics import statistics, windows_of
-from zoo.errors import ZooError, ZooWarning
+from zoo.errors import ZooError, ZooWarning, some
 from zoo.inputs.feed import Feed, open_input
 from zoo.io import series, tables
 from zoo.io.photographs import PhotoSource
@@ -36,6 +36,7 @@ FILLS = (0.0, -9999.0, -32768.0, -99999.0, -999.0, 65535.0)
 MUCH_FILL = 0.05  # share of the pixels; ours: that many alike, and at the end of the range, are no measurement
 MISSING = 0.5  # share of missing values of which one should know; ours
 SAME_GSD = 0.01  # relative; ours: less is rounding of degrees to metres
+SHOWN = 6  # names per message; ours
 ROWS_READ = 64  # windows of a series that are read
 
 
@@ -109,7 +110,7 @@ def _of_header(feed: Feed, where: str) -> Iterator[Finding]:
     source, spec = feed.source, feed.spec
     unused = [name or f"channel {place + 1}" for place, name in enumerate(source.names) if place not in feed.channels]
     if unused:
-        yield _note(where, f"the model does not use {_listed(unused)}")
+        yield _note(where, f"the model does not use {some(unused, SHOWN)}")
     if spec.kind is Kind.RASTER and source.crs is None:
         yield _warning(
             where,
@@ -242,7 +243,7 @@ def _duplicates(files: Iterable[Path]) -> Iterator[Finding]:
                 yield Finding(
                     severity=Severity.WARNING,
                     where=same[0].name,
-                    what=f"the same bytes as {_listed([one.name for one in same[1:]])}",
+                    what=f"the same bytes as {some([one.name for one in same[1:]], SHOWN)}",
                     advice="remove the copies: they count twice, and in two splits they flatter the score",
                 )
 
@@ -274,14 +275,9 @@ def _is_counted(file: Path) -> bool:
     return tables.is_table(file) or file.suffix.lower() in series.SUFFIXES
 
 
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
 def _worded(value: object) -> str:
     if isinstance(value, tuple):
-        return _listed([one or "(no name)" for one in value])
+        return some([one or "(no name)" for one in value], SHOWN)
     return str(value) or "none"
 
 

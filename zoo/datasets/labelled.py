@@ -17,11 +17,12 @@ from torch import Tensor
 from zoo.datasets.findings import Finding, Report, Severity, gathered
 from zoo.datasets.opening import open_dataset
 from zoo.datasets.sample import IGNORED, Reader, Sample
-from zoo.errors import ZooError, ZooWarning
+from zoo.errors import ZooError, ZooWarning, some
 from zoo.spec import Variant
 
 SAMPLE = 200  # samples of each split that are read; ours: a minute on a laptop
 RARE = 0.01  # share of the labels below which a class is hardly learned; ours
+SHOWN = 5  # names per message; ours
 UNITS = {"label": "samples", "pixels": "pixels", "point_classes": "points", "presence": "presences"}
 
 
@@ -106,7 +107,7 @@ def _classes(split: str, reader: Reader, variant: Variant | None) -> Iterator[Fi
     advice = "train with classes=data for a head of the data's own classes"
     if len(have) != len(head):
         found = f"{len(have)} classes in the data, and the model's head answers {len(head)}"
-        yield _error(split, f"{found} (data: {_some(have)}; model: {_some(head)})", advice)
+        yield _error(split, f"{found} (data: {some(have, SHOWN)}; model: {some(head, SHOWN)})", advice)
         return
     place = next(index for index, pair in enumerate(zip(have, head, strict=True)) if pair[0] != pair[1])
     yield _of(
@@ -182,15 +183,10 @@ def _rare(seen: _Seen, classes: Sequence[str]) -> Iterator[Finding]:
     absent = [name for index, name in enumerate(classes) if not seen.counts[index]]
     rare = [name for index, name in enumerate(classes) if 0 < seen.counts[index] < RARE * total]
     if absent:
-        yield _of(Severity.WARNING, "", f"no label of {_some(absent)} in the samples that were read")
+        yield _of(Severity.WARNING, "", f"no label of {some(absent, SHOWN)} in the samples that were read")
     if rare:
         advice = "mind the score of each class, not only the overall one"
-        yield _of(Severity.NOTE, "", f"less than {RARE * 100:g} % of the labels are {_some(rare)}", advice)
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+        yield _of(Severity.NOTE, "", f"less than {RARE * 100:g} % of the labels are {some(rare, SHOWN)}", advice)
 
 
 def _of(severity: Severity, where: str, what: str, advice: str = "") -> Finding:

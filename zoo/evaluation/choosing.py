@@ -12,7 +12,7 @@ from typing import Any
 from zoo.bands import normal_form
 from zoo.datasets.opening import unknown_options
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.model import Model
 from zoo.spec import Task, Variant
 from zoo.tasks.metrics.sums import Sums
@@ -26,7 +26,6 @@ METRICS = {
     Task.SDM: "zoo.tasks.metrics.sdm:SdmMetrics",
     Task.RETRIEVE: "zoo.tasks.metrics.retrieve:RetrieveMetrics",
 }
-_SHOWN = 3  # names per message; ours
 
 
 def metrics_of(task: Task, variant: Variant, *, bootstrap: int = 0, options: Mapping[str, Any] | None = None) -> Sums:
@@ -96,12 +95,12 @@ def _check_head(model: Model, classes: tuple[str, ...]) -> None:
         return
     if len(have) != len(want):
         raise InputError(
-            f"{model.name} answers for {len(mine)} classes ({_some(mine)}), the data have {len(classes)}"
-            f" ({_some(classes)}); expected the same. {_advice(model)}"
+            f"{model.name} answers for {len(mine)} classes ({some(mine)}), the data have {len(classes)}"
+            f" ({some(classes)}); expected the same. {_advice(model)}"
         )
     if sorted(have) == sorted(want):
         raise InputError(
-            f"{model.name} and the data have the same classes in another order ({_some(mine)} and {_some(classes)});"
+            f"{model.name} and the data have the same classes in another order ({some(mine)} and {some(classes)});"
             f" every label would mean another class. {_advice(model)}"
         )
     unlike = next(pair for pair in zip(mine, classes, strict=True) if normal_form(pair[0]) != normal_form(pair[1]))
@@ -119,8 +118,3 @@ def _advice(model: Model) -> str:
         f"Choose a dataset of its classes, train a head for yours (`zoo recipes {model.spec.name}`, with"
         f" classes=data){others}"
     )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f", ... {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

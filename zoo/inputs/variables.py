@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.bands import normal_form
-from zoo.errors import InputError, ZooWarning
+from zoo.errors import InputError, ZooWarning, some
 from zoo.spec import InputSpec
 
 # Names that mean the same; the second is Darwin Core's.
@@ -82,7 +82,7 @@ def match_variables(
         raise InputError(_incomplete(matched, spare, where))
     verb = "counts" if len(matched.missing) == 1 else "count"
     warnings.warn(
-        f"{where}: {_count(matched.missing, len(spec.bands))} and {verb} as missing: {shortened(matched.missing)}"
+        f"{where}: {_count(matched.missing, len(spec.bands))} and {verb} as missing: {some(matched.missing, SHOWN)}"
         f"{_near(matched.missing, spare)}",
         ZooWarning,
         stacklevel=2,
@@ -101,7 +101,7 @@ def _told(told: Sequence[str] | str | None, names: Sequence[str], where: str) ->
     given = [name.strip() for name in (told.split(",") if isinstance(told, str) else told)]
     if len(given) != len(names):
         raise InputError(
-            f"{where}: --bands names {len(given)} variables, found {len(names)}: {shortened(names)}; name each in this"
+            f"{where}: --bands names {len(given)} variables, found {len(names)}: {some(names, SHOWN)}; name each in this"
             " order, with - for one that is not used"
         )
     return given
@@ -134,8 +134,8 @@ def _incomplete(matched: Variables, spare: Sequence[str], where: str) -> str:
     spec = matched.spec
     return (
         f"{where}: {_count(matched.missing, len(spec.bands))} of {spec.label or spec.name}:"
-        f" {shortened(matched.missing)}; found besides: {shortened(spare) or 'nothing'}{_near(matched.missing, spare)}."
-        f" Expected {shortened(spec.band_ids)}; rename the columns or files, or name them in their order with --bands"
+        f" {some(matched.missing, SHOWN)}; found besides: {some(spare, SHOWN) or 'nothing'}{_near(matched.missing, spare)}."
+        f" Expected {some(spec.band_ids, SHOWN)}; rename the columns or files, or name them in their order with --bands"
     )
 
 
@@ -154,9 +154,3 @@ def _near(missing: Sequence[str], spare: Sequence[str]) -> str:
         if (near := difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75))
     ]
     return f" (did you mean {', '.join(pairs[:3])}?)" if pairs else ""
-
-
-def shortened(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f", and {more} more" if more > 0 else "")

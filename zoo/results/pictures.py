@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.errors import InputError, MissingDependency
+from zoo.errors import InputError, MissingDependency, some
 from zoo.io.cog import palette
 from zoo.io.source import Pixels
 from zoo.tiling import Window
@@ -88,8 +88,7 @@ def _place(result: RasterResult, band: str | None) -> int | None:
     if band is None:
         return 0 if len(result.names) == 1 else None
     if band not in result.names:
-        shown = ", ".join(result.names[:8]) + (", ..." if len(result.names) > 8 else "")
-        raise InputError(f"the map has no band {band!r}; its {len(result.names)} bands are {shown}")
+        raise InputError(f"the map has no band {band!r}; its {len(result.names)} bands are {some(result.names, 8)}")
     return result.names.index(band)
 
 

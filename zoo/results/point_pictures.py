@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.errors import InputError, MissingDependency
+from zoo.errors import InputError, MissingDependency, some
 from zoo.io.cog import class_colours
 from zoo.io.rasters import open_source
 from zoo.io.source import RasterSource
@@ -69,8 +69,9 @@ def _image(result: PointsResult, image: str | None) -> int:
     if image is None:
         return int(np.bincount(result.image, minlength=len(result.images)).argmax())
     if image not in result.images:
-        shown = ", ".join(result.images[:8]) + (", ..." if len(result.images) > 8 else "")
-        raise InputError(f"the result has no image {image!r}; its {len(result.images)} images are {shown}")
+        raise InputError(
+            f"the result has no image {image!r}; its {len(result.images)} images are {some(result.images, 8)}"
+        )
     return result.images.index(image)
 
 

@@ -19,7 +19,7 @@ from zoo.datasets.augment import cut, turned
 from zoo.datasets.dividing import SUFFIXES, Dividing, files_of_split, need_folder
 from zoo.datasets.pictures import Picture, Pictures, Reading, Spot, spots_of
 from zoo.datasets.sample import IGNORED, Sample
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, some
 from zoo.spec import Variant
 from zoo.tiling import Window
 
@@ -161,11 +161,10 @@ class Meanings:
         strange = known & (self.numbers[place] != numbers)
         if strange.any():
             found = np.unique(numbers[strange]).tolist()
-            more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             pairs = zip(self.numbers.tolist(), self.classes.tolist(), strict=True)
             told = [f"{number} {'not labelled' if one == IGNORED else self.names[one]}" for number, one in pairs]
             raise InputError(
-                f"{where} holds the values {', '.join(map(str, found[:SHOWN]))}{more}, which are no classes; expected"
+                f"{where} holds the values {some(found, SHOWN)}, which are no classes; expected"
                 f" {', '.join(told)}: say what they are with the option values, or the option ignored=[{found[0]}]"
             )
         return np.where(known, self.classes[place], IGNORED)

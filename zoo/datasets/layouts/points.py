@@ -21,7 +21,7 @@ from zoo.datasets.augment import cut, turned
 from zoo.datasets.dividing import SHOWN, SUFFIXES, Dividing, files_of_split, need_folder
 from zoo.datasets.pictures import Picture, Pictures, Reading, Spot, spots_of, whole_number
 from zoo.datasets.sample import Sample
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, some
 from zoo.io import tables
 from zoo.io.grid import LON_LAT
 from zoo.io.source import to_crs
@@ -249,7 +249,7 @@ def _classes(values: Sequence[Any], names: Sequence[str], path: Path) -> NDArray
     meant: dict[Any, int] = {name: number for number, name in enumerate(names)} | {n: n for n in range(len(names))}
     if strange := sorted({str(one) for one in values if one not in meant}):
         raise InputError(
-            f"{path} has points of the classes {', '.join(strange[:SHOWN])}, which are none of {', '.join(names)}; rename"
+            f"{path} has points of the classes {some(strange, SHOWN)}, which are none of {', '.join(names)}; rename"
             " them, or say all classes with the option classes=[...]"
         )
     return np.array([meant[one] for one in values], np.int64)

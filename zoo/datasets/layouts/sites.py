@@ -21,9 +21,9 @@ from zoo.bands import normal_form
 from zoo.datasets.dividing import SHARES, need_folder, of_split
 from zoo.datasets.pictures import need_variant
 from zoo.datasets.sample import Sample
-from zoo.errors import ConfigError, InputError, ZooWarning
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.preprocess import Preprocess
-from zoo.inputs.variables import has_any, match_variables, shortened
+from zoo.inputs.variables import SHOWN, has_any, match_variables
 from zoo.io import tables
 from zoo.io.grid import LON_LAT
 from zoo.io.tables import TableSource, open_table
@@ -207,7 +207,7 @@ def _rows_of(opened: TableSource, split: str, shares: Mapping[str, float] | None
     if not len(rows):
         raise InputError(
             f"{opened.name} has no row of the split {split!r}; its column {column!r} holds"
-            f" {shortened(sorted(set(told.tolist())))}: give one of these as the split"
+            f" {some(sorted(set(told.tolist())), SHOWN)}: give one of these as the split"
         )
     return rows
 
@@ -254,7 +254,7 @@ def _presence(
     if asked is None and (unknown := sorted(set(listed) - set(names))):
         near = difflib.get_close_matches(unknown[0], names, n=1)
         raise InputError(
-            f"{opened.name} lists {len(unknown)} species that are none of the model's {len(names)}: {shortened(unknown)}"
+            f"{opened.name} lists {len(unknown)} species that are none of the model's {len(names)}: {some(unknown, SHOWN)}"
             + (f" (did you mean {near[0]}?)" if near else "")
             + "; rename them, or say which count with the option species=[...]"
         )
@@ -296,8 +296,8 @@ def _wide(opened: TableSource, rows: NDArray[np.int64], names: tuple[str, ...]) 
     columns = [_column(opened, (name,)) for name in names]
     if absent := [name for name, column in zip(names, columns, strict=True) if column is None]:
         raise InputError(
-            f"{opened.name} has no column for {len(absent)} of {len(names)} species: {shortened(absent)}; found"
-            f" {shortened(opened.columns)}: rename the columns, or say those that are there with the option species=[...]"
+            f"{opened.name} has no column for {len(absent)} of {len(names)} species: {some(absent, SHOWN)}; found"
+            f" {some(opened.columns, SHOWN)}: rename the columns, or say those that are there with the option species=[...]"
         )
     presence = np.stack([opened.numbers(str(column))[rows] for column in columns], axis=1)
     strange = np.isfinite(presence) & (presence != 0) & (presence != 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.datasets.sample import IGNORED, Batch
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, some
 from zoo.spec import Variant
 from zoo.tasks.objective import Moment, Objective, Term, answer
 
@@ -105,7 +105,7 @@ def check_labels(label: Tensor, num_classes: int) -> None:
     """
     wrong = (label != IGNORED) & ((label < 0) | (label >= num_classes))
     if wrong.any():
-        found = ", ".join(str(one) for one in sorted(set(label[wrong].tolist()))[:5])
+        found = some(sorted(set(label[wrong].tolist())), 5)
         raise InputError(
             f"labels {found} are none of the {num_classes} classes: expected 0 to {num_classes - 1}, or {IGNORED} where"
             " there is no label; see what the dataset holds with `zoo data check`, or train a head for the data's"

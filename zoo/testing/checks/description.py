@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from zoo.errors import some
 from zoo.spec import ModelSpec
 from zoo.spec_json import decode, encode
 from zoo.testing.subject import Subject, builder_path, fail
@@ -77,8 +78,7 @@ def check_pins(subject: Subject) -> str | None:
                 )
         if not weights.pinned:
             unpinned.append(variant.tag)
-    more = f" and {len(unpinned) - 3} more" if len(unpinned) > 3 else ""
-    return f"not pinned yet: {', '.join(unpinned[:3])}{more}" if unpinned else None
+    return f"not pinned yet: {some(unpinned)}" if unpinned else None
 
 
 def check_import(subject: Subject) -> None:
