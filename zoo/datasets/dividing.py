@@ -19,6 +19,10 @@ SHOWN = 8  # folders per message; ours
 NAMES = ("file", "filename", "image", "path")  # columns of a list of files
 
 
+class NoSuchSplit(InputError):
+    """The folder is the right one, and has no such split: it is of no use to look for another."""
+
+
 class Dividing(TypedDict, total=False):
     """Options of layouts whose files do not lie in a folder per split.
 
@@ -68,7 +72,7 @@ def files_of_split(root: Path, images: str, split: str, **dividing: Unpack[Divid
     if not (folder / split).is_dir():
         have = [one.name for one in folders_in(folder)]
         if not dividing and {*have} & {*SHARES}:
-            raise InputError(
+            raise NoSuchSplit(
                 f"{folder} has no folder {split!r}; found {', '.join(have)}: give one of these as the split"
             )
         return of_split(names, split, root, **dividing)
@@ -153,7 +157,7 @@ def _listed(table: Path, split: str) -> list[str]:
         )
     of_all = opened.data[by_form["split"]].to_pylist()
     if split not in of_all:
-        raise InputError(
+        raise NoSuchSplit(
             f"{table} lists no file of the split {split!r}; it has {', '.join(sorted({str(one) for one in of_all}))}:"
             " give one of these as the split"
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.datasets.catalogue import DISTRIBUTION, OWN
+from zoo.datasets.dividing import NoSuchSplit
 from zoo.datasets.sample import Reader
 from zoo.errors import ConfigError, InputError, PluginError, ZooError, ZooWarning
 from zoo.plugins import plugins
@@ -87,6 +88,8 @@ def open_dataset(
         raise InputError(_absent(path, name))
     try:
         return _not_empty(call.open(path), call, path)
+    except NoSuchSplit:
+        raise
     except InputError as err:
         for other in _near(path):
             if _opens(call, other):

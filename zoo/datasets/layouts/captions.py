@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import torch
 
 from zoo.datasets.augment import turned
-from zoo.datasets.dividing import SHOWN, folders_in, need_folder
+from zoo.datasets.dividing import SHOWN, NoSuchSplit, folders_in, need_folder
 from zoo.datasets.pictures import Pictures, Reading
 from zoo.datasets.sample import Sample
 from zoo.errors import InputError
@@ -50,7 +50,7 @@ def captions(
     texts = {name: one for name, part, one in rows if part == split}
     if rows and not texts:
         have = ", ".join(sorted({part for _, part, _ in rows}))
-        raise InputError(f"{file} has no image of the split {split!r}; it has {have}: give one of these as the split")
+        raise NoSuchSplit(f"{file} has no image of the split {split!r}; it has {have}: give one of these as the split")
     if mute := [name for name, one in texts.items() if not one]:
         raise InputError(f"{file}: {len(mute)} images have no sentences, such as {mute[0]}; expected {EXPECTED}")
     return Captions(_images(root, list(texts), images), texts, pictures, turn=turn)

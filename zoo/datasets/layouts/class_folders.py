@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import torch
 
 from zoo.datasets.augment import cut, turned
-from zoo.datasets.dividing import Dividing, folders_in, images_in, need_folder, of_split
+from zoo.datasets.dividing import SHARES, Dividing, NoSuchSplit, folders_in, images_in, need_folder, of_split
 from zoo.datasets.pictures import Pictures, Reading, whole_number
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError
@@ -108,7 +108,8 @@ def _files(root: Path, split: str, dividing: Mapping[str, Any]) -> tuple[list[Pa
         kept = set(of_split([file.relative_to(root).as_posix() for file in files], split, root, **dividing))
         return [one for one in files if one.relative_to(root).as_posix() in kept], {one.name for one in of_class}
     if by_split:
-        raise InputError(f"{root} has no folder {split!r}; found {', '.join(by_split)}: give one of these as the split")
+        error = NoSuchSplit if {*by_split} & {*SHARES} else InputError
+        raise error(f"{root} has no folder {split!r}; found {', '.join(by_split)}: give one of these as the split")
     raise InputError(f"{root} holds no folders with images; expected {EXPECTED}")
 
 

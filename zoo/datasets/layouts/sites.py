@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.bands import normal_form
-from zoo.datasets.dividing import SHARES, need_folder, of_split
+from zoo.datasets.dividing import SHARES, NoSuchSplit, need_folder, of_split
 from zoo.datasets.pictures import need_variant
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError, ZooWarning, some
@@ -90,7 +90,7 @@ def sites(
     inputs, valid, seen = _predictors(chosen, variant, bands, nodata)
     if not seen.all():
         if not seen.any():
-            raise InputError(f"{path.name}: not one of {len(seen)} sites has the predictors; see `zoo data check`")
+            raise InputError(f"{path.name}: not one of {len(seen)} sites has the predictors{_empty(variant, valid)}")
         warnings.warn(
             f"{path.name}: {int((~seen).sum())} of {len(seen)} sites lack predictors and are left out",
             ZooWarning,
@@ -205,7 +205,7 @@ def _rows_of(opened: TableSource, split: str, shares: Mapping[str, float] | None
     told = np.array([str(one) for one in opened.data[column].to_pylist()])
     rows = np.flatnonzero(told == split)
     if not len(rows):
-        raise InputError(
+        raise NoSuchSplit(
             f"{opened.name} has no row of the split {split!r}; its column {column!r} holds"
             f" {some(sorted(set(told.tolist())), SHOWN)}: give one of these as the split"
         )
@@ -343,6 +343,18 @@ def _predictors(
             forgiving = spec.any_subset or any(isinstance(step, Fill) for step in spec.steps)
             seen &= known.any(axis=1) if forgiving else known.all(axis=1)
     return inputs, valid, seen
+
+
+def _empty(variant: Variant, valid: Mapping[str, Tensor]) -> str:
+    """Which variables no site has."""
+    names = [
+        band
+        for spec in variant.inputs
+        if spec.name in valid
+        for band, there in zip(spec.band_ids, valid[spec.name].any(dim=0).tolist(), strict=True)
+        if not there
+    ]
+    return f": no number of {some(names, SHOWN)}; fill the column in" if names else ", all of them; fill the gaps"
 
 
 def _of_sites(chosen: _Chosen, place: int, nodata: float | None) -> Numbers:
