@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from zoo.datasets.opening import check_splits, list_datasets, open_dataset
+from zoo.datasets.opening import check_splits, list_datasets, open_dataset, shared_ids
 from zoo.errors import ConfigError, InputError, PluginError
 
 PLUGIN = """
@@ -120,6 +120,34 @@ def test_splits_that_share_samples_are_told_with_examples(variant):
     check_splits(train, other)
     with pytest.raises(InputError, match=r"6 of the 6 samples .* world-0/train/000000, .*, and 3 more"):
         check_splits(train, _Ids(tuple(train.ids)))
+
+
+def test_samples_of_the_same_name_in_another_folder_are_others(tiles, tmp_path):
+    """The same folder by another way is the same one."""
+    other = tmp_path / "other"
+    (other / "tiles").mkdir(parents=True)
+    (other / "tiles" / "train-0.tif").touch()
+    (tmp_path / "link").symlink_to(tiles)
+    train, elsewhere, linked = (
+        open_dataset("tiles", one, split="train", options={"size": 1}) for one in (tiles, other, tmp_path / "link")
+    )
+    assert shared_ids(train, elsewhere) == []
+    check_splits(train, elsewhere)
+    with pytest.raises(InputError, match=r"3 of the 3 samples for validation are among the 3 for training"):
+        check_splits(train, linked)
+    assert shared_ids(elsewhere, _Ids(("tiles/train-0.tif", "b"))) == ["tiles/train-0.tif"]  # of no known folder
+
+
+def test_reader_without_room_for_its_place_opens_all_the_same(make_plugin, tmp_path):
+    slots = PLUGIN.replace("classes = ()", '__slots__ = ("ids",)\n        classes = ()').replace(
+        "MODULE", "zoo_slotted"
+    )
+    make_plugin("slotted", slots)
+    (tmp_path / "tiles").mkdir()
+    (tmp_path / "tiles" / "val-1.tif").touch()
+    reader = open_dataset("tiles", tmp_path, split="val", options={"size": 1})
+    with pytest.raises(InputError, match="1 of the 1 samples for validation"):
+        check_splits(reader, reader)
 
 
 @dataclasses.dataclass

@@ -19,7 +19,7 @@ from zoo.datasets.sample import IGNORED
 from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.evaluation.folds import block_folds
 from zoo.evaluation.measure import measure
-from zoo.evaluation.protocols import Judging, few, fit_dense_probe, fit_probe, knn, knn_votes
+from zoo.evaluation.protocols import Judging, few, fit_dense_probe, fit_probe, knn_votes
 from zoo.evaluation.spatial import measure_folds
 
 ABC = ("a", "b", "c")
@@ -175,9 +175,18 @@ def test_classes_that_are_words_are_told_by_a_retriever():
 def test_neighbours_of_the_gallery_vote():
     (train, train_label), (test, test_label) = vectors(60, 2), vectors(31, 3)
     found = measure(encoder(), labelled(31, 3), protocol="knn", gallery=labelled(60, 2, "train"), batch_size=8)
-    predicted = knn(train, train_label, test, num_classes=3)
-    assert found.values["accuracy"] == accuracy_score(test_label, predicted)
+    votes = knn_votes(train, train_label, test, num_classes=3, judging=Judging())
+    assert found.values["accuracy"] == accuracy_score(test_label, votes.argmax(dim=1))
     assert found.provenance.options["neighbours"] == "20"
+
+
+def test_samples_of_a_gallery_in_another_folder_may_have_the_same_names():
+    reader, gallery = labelled(5, 3), labelled(9, 2)
+    reader.opened_from, gallery.opened_from = ("zoo", "toy", "/test"), ("zoo", "toy", "/train")
+    assert measure(encoder(), reader, protocol="knn", gallery=gallery).num_samples == 5
+    gallery.opened_from = reader.opened_from
+    with pytest.raises(InputError, match="5 of 5 samples are in the gallery"):
+        measure(encoder(), reader, protocol="knn", gallery=gallery)
 
 
 def test_neighbours_vote_for_several_classes_by_their_share():

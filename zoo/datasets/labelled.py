@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.datasets.findings import Finding, Report, Severity, gathered
-from zoo.datasets.opening import open_dataset
+from zoo.datasets.opening import open_dataset, shared_ids
 from zoo.datasets.sample import IGNORED, Reader, Sample
 from zoo.errors import ZooError, ZooWarning, some
 from zoo.spec import Variant
@@ -89,8 +89,7 @@ def _ids(split: str, reader: Reader) -> Iterator[Finding]:
 
 def _shared(readers: Mapping[str, Reader]) -> Iterator[Finding]:
     for (one, first), (other, second) in itertools.combinations(readers.items(), 2):
-        shared = sorted(set(first.ids) & set(second.ids))
-        if shared:
+        if shared := shared_ids(first, second):
             yield _error(
                 f"{one} and {other}",
                 f"{len(shared)} samples are in both, the first is {shared[0]}: what was learned by heart would count as"

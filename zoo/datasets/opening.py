@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -15,12 +16,12 @@ from typing import Any
 from zoo.datasets.catalogue import DISTRIBUTION, OWN
 from zoo.datasets.dividing import NoSuchSplit
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError, InputError, PluginError, ZooError, ZooWarning
+from zoo.errors import ConfigError, InputError, PluginError, ZooError, ZooWarning, some
 from zoo.plugins import plugins
 from zoo.spec import DatasetSpec, Variant
 
 TRIED = 50  # sub-folders that are tried where a folder does not fit; ours: a second or two
-SHOWN = 3  # examples per message; ours
+PLACE = "opened_from"  # attribute of a reader: distribution and name of its dataset, and the folder
 
 
 def list_datasets() -> list[tuple[str, DatasetSpec]]:
@@ -82,12 +83,12 @@ def open_dataset(
             raise InputError(
                 f"dataset {name!r} lies in a folder, and none is given; say which (expected {spec.source})"
             )
-        return _not_empty(call.open(None), call, None)
+        return _marked(_not_empty(call.open(None), call, None), call, None)
     path = Path(folder).expanduser()
     if not path.exists():
         raise InputError(_absent(path, name))
     try:
-        return _not_empty(call.open(path), call, path)
+        return _marked(_not_empty(call.open(path), call, path), call, path)
     except NoSuchSplit:
         raise
     except InputError as err:
@@ -97,15 +98,23 @@ def open_dataset(
         raise
 
 
+def shared_ids(one: Reader, other: Reader) -> list[str]:
+    """Samples that two readers share: those with the same id, which is that of other samples in another folder.
+
+    Readers of which `open_dataset` did not open both are taken to read the same folder.
+    """
+    places = {getattr(reader, PLACE, None) for reader in (one, other)}
+    return [] if len(places) == 2 and None not in places else sorted(set(one.ids) & set(other.ids))
+
+
 def check_splits(train: Reader, other: Reader) -> None:
     """Raise `InputError` where two splits share samples: what was learned by heart would count as understood."""
-    shared = sorted(set(train.ids) & set(other.ids))
+    shared = shared_ids(train, other)
     if not shared:
         return
-    more = f", and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
     raise InputError(
         f"{len(shared)} of the {len(other.ids)} samples for validation are among the {len(train.ids)} for training:"
-        f" {', '.join(shared[:SHOWN])}{more}; take another split or folder: validation.split=NAME, validation.folder=PATH"
+        f" {some(shared)}; take another split or folder: validation.split=NAME, validation.folder=PATH"
     )
 
 
@@ -220,6 +229,14 @@ def _not_empty(reader: Reader, call: _Call, folder: Path | None) -> Reader:
             f"split {call.split!r} of {call.what}{where} is empty; expected {call.spec.source}:"
             " check the folder, the split and the options"
         )
+    return reader
+
+
+def _marked(reader: Reader, call: _Call, folder: Path | None) -> Reader:
+    """The reader, which from now on knows its place; one with slots does not, see `shared_ids`."""
+    place = (call.distribution, call.spec.name, str(folder.resolve()) if folder else "")
+    with contextlib.suppress(AttributeError):
+        object.__setattr__(reader, PLACE, place)  # of a frozen dataclass, too
     return reader
 
 

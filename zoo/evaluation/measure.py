@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.datasets.opening import shared_ids
 from zoo.datasets.sample import Batch, Reader
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, some
 from zoo.evaluation.answers import Asking, Gallery, answers, embeddings, evaluating, features_of, label_of, spread
 from zoo.evaluation.choosing import check_protocol, judged, metrics_of
 from zoo.evaluation.protocols import Judging, few, fit_dense_probe, fit_probe, knn_votes
@@ -128,10 +129,11 @@ def _check(
             f"the protocol {protocol} compares with labelled samples, and none are given; say which split has them:"
             " --gallery train"
         )
-    if shared := sorted(set(gallery.ids) & {reader.ids[row] for row in rows}):
+    asked = {reader.ids[row] for row in rows}
+    if shared := [one for one in shared_ids(reader, gallery) if one in asked]:
         raise InputError(
-            f"{len(shared)} of {len(rows)} samples are in the gallery too ({', '.join(shared[:3])}); what is asked for"
-            " would be its own neighbour. Choose other splits: --split and --gallery"
+            f"{len(shared)} of {len(rows)} samples are in the gallery too ({some(shared)}); what is asked for would be its"
+            " own neighbour. Choose other splits: --split and --gallery"
         )
 
 

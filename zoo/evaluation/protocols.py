@@ -85,20 +85,6 @@ def knn_votes(train_MD: Tensor, train_label: Tensor, test_BD: Tensor, *, num_cla
     return torch.cat(votes) if votes else test_BD.new_zeros(0, num_classes)
 
 
-def knn(
-    train_MD: Tensor,
-    train_label_M: Tensor,
-    test_BD: Tensor,
-    *,
-    num_classes: int,
-    neighbours: int = 20,
-    temperature: float = 0.07,
-) -> Tensor:
-    """Class (B) with the most votes of the nearest neighbours; see `knn_votes`."""
-    judging = Judging(neighbours=neighbours, temperature=temperature)
-    return knn_votes(train_MD, train_label_M, test_BD, num_classes=num_classes, judging=judging).argmax(dim=1)
-
-
 # -------------------------------------------------------------------------------------------------------------- probes
 
 

@@ -23,7 +23,7 @@ from zoo_smarties.spectrum import numbers
 from zoo_smarties.statistics import DATASETS, SENSORS, Statistics
 
 from zoo.datasets.sample import Sample
-from zoo.evaluation.protocols import knn
+from zoo.evaluation.protocols import Judging, knn_votes
 from zoo.inputs.preprocess import spline_resize
 from zoo.tasks.losses import segment
 from zoo.tasks.losses.labels import cross_entropy, multilabel_soft_margin
@@ -260,14 +260,9 @@ def percent(share: float) -> Tensor:
 
 
 def knn_outputs(config: Mapping[str, Any], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    predicted = knn(
-        given["knn.train"],
-        given["knn.train_labels"],
-        given["knn.test"],
-        num_classes=config["num_classes"],
-        neighbours=config["k"],
-        temperature=config["temperature"],
-    )
+    judging = Judging(neighbours=config["k"], temperature=config["temperature"])
+    vectors = given["knn.train"], given["knn.train_labels"], given["knn.test"]
+    predicted = knn_votes(*vectors, num_classes=config["num_classes"], judging=judging).argmax(dim=1)
     right = (predicted == given["knn.test_labels"]).double().mean()
     return {"pred": predicted, "accuracy_percent": percent(right.item())}
 
