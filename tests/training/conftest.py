@@ -31,7 +31,7 @@ PLUGIN = """
             tag="maps", builder="learning.toys:Dense", config={"num_classes": 3}, inputs=(image,), classes=names,
             task=Task.SEGMENT, capabilities=(),
         )
-        objectives = {name.lower(): f"learning.toys:{name}" for name in ("Slow", "Two", "Around")}
+        objectives = {name.lower(): f"learning.toys:{name}" for name in ("Slow", "Two", "Around", "Drawing", "Inside", "Counting")}
         return replace(model("learner"), variants=(whole, dense), objectives=objectives)
 
     @hookimpl
@@ -116,7 +116,7 @@ def six_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def six(make_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
     """Install the toys of all tasks as the model `six`; gives its name."""
-    site = make_plugin(
+    make_plugin(
         "six",
         """
     @hookimpl
@@ -126,7 +126,7 @@ def six(make_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> st
         return [six_toys.spec()]
     """,
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(HERE)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(HERE)]))
     return "six"
 
 
