@@ -333,6 +333,29 @@ def test_patches_are_centred_on_the_site_and_reprojected(tmp_path):
     np.testing.assert_allclose(predicted(without), 0.5)
 
 
+def test_patches_of_a_folder_of_rasters_are_read_on_the_grid_of_each(tmp_path):
+    """Two variables of other cell sizes, a file each; a map has the grid of the first variable."""
+    fine = np.arange(400, dtype="float32").reshape(1, 20, 20) / 100
+    fine[0, 5, 10] = -9999
+    coarse = np.arange(100, dtype="float32").reshape(1, 10, 10) / 100
+    origin = {"crs": "EPSG:32632", "nodata": -9999}
+    write(tmp_path / "p" / "height.tif", fine, transform=from_origin(4e5, 5.2e6, 10, 10), **origin)
+    write(tmp_path / "p" / "deep" / "SLOPE.tif", coarse, transform=from_origin(4e5, 5.2e6, 20, 20), **origin)
+    both = replace(PATCH, bands=(Band(id="height", unit="m"), Band(id="slope", unit="1")))
+    sites = pd.DataFrame(
+        {"x": [400_105.0, 400_005.0], "y": [5_199_945.0, 5_199_995.0], "bio_1": [10.0, 10.0], "bio_12": [800.0, 800.0]}
+    )
+    given = {"climate": sites, "patch": tmp_path / "p"}
+    table = species_model(CLIMATE, both).predict(given, crs="EPSG:32632").table
+    one = np.nan_to_num(np.where(fine[0] == -9999, np.nan, fine[0]))
+    middle = (one[4:7, 9:12].sum() + coarse[0, 1:4, 4:7].sum()) / 18
+    corner = (one[:2, :2].sum() + coarse[0, :2, :2].sum()) / 18
+    np.testing.assert_allclose(table["Salix alba"].to_numpy(), sigmoid([middle, corner]), atol=1e-6)
+    (tmp_path / "p" / "deep" / "SLOPE.tif").unlink()
+    with pytest.raises(InputError, match="1 of 2 variables is not there.* slope"):
+        species_model(CLIMATE, both).predict(given, crs="EPSG:32632")
+
+
 def test_maps_of_many_species_and_wrong_outputs_are_refused(tmp_path, climate):
     warm, rain = climate
     scene = write(tmp_path / "climate.tif", [rain, warm], names=("bio_12", "bio_1"))

@@ -137,6 +137,16 @@ def test_background_points_have_a_term_of_their_own():
     assert {name: float(one) for name, one in objective.counts(batch).items()} == {"presence": 3, "background": 2}
 
 
+def test_without_background_points_absences_count_in_full():
+    objective = Presence(absences=0.3)
+    objective.species_weights = torch.tensor([4.0, 2.5])
+    terms = objective(Linear(), BATCH, None)
+    torch.testing.assert_close(
+        terms["presence"].total, sdm.weighted(LOGITS.sigmoid(), BATCH.target["presence"], objective.species_weights)[0]
+    )
+    assert list(terms) == ["presence"]
+
+
 def test_plain_cross_entropy_needs_no_statistics():
     objective = Presence(loss="bce", pos_weight=2.0)
     objective.begin(Linear(), None, None)

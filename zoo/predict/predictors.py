@@ -9,14 +9,13 @@ interpolation of several.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from torch import Tensor
@@ -25,21 +24,19 @@ from zoo.errors import InputError, SpecError
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.ranges import check_range
 from zoo.inputs.variables import Variables, has_any, match_variables
+from zoo.io import around
 from zoo.io.rasters import open_source
 from zoo.io.source import RasterSource
 from zoo.io.tables import TableSource, open_table
-from zoo.io.vectors import Places, reproject
+from zoo.io.vectors import Places
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.scene import open_feed, state_of
 from zoo.predict.sources import expand, is_collection, label
 from zoo.spec import Fill, InputSpec, Kind
-from zoo.tiling import Window
 
 Values = NDArray[Any]
 Seen = NDArray[np.bool_]
-BLOCK = 512  # px, ours: sites within a block are read together
-FURTHEST_ROW = 2**40  # what lies outside the projection of a raster lies outside the raster
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,20 +92,28 @@ class CellFeed:
     bands: tuple[tuple[RasterSource, int] | None, ...]  # raster and channel of each variable
 
     def read(self, sites: Sites) -> tuple[Values, Seen]:
-        count = _count(sites)
-        values = np.full((count, len(self.bands)), np.nan, np.float32)
-        for source in {id(band[0]): band[0] for band in self.bands if band is not None}.values():
-            mine = [(index, band[1]) for index, band in enumerate(self.bands) if band and band[0] is source]
-            rows, cols = _cells(source, sites)
-            for members, window in _blocks(source, rows, cols, margin=0):
-                for index, channel in mine:
-                    pixels, valid = source.read(window, (channel,))
-                    at = (rows[members] - window.row, cols[members] - window.col)
-                    values[members, index] = np.where(valid[at], pixels[0][at], np.nan)
+        values = around.patches(self.bands, _places(sites), sites.crs, side=1)[:, :, 0, 0]
         return values, np.isfinite(values)
 
     def fingerprint(self) -> str:
-        return "; ".join("-" if band is None else f"{state_of(band[0])} {band[1]}" for band in self.bands)
+        return _told_bands(self.bands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersFeed:
+    """Patches of rasters that may have different grids: each band's cells around the one in which a site lies."""
+
+    spec: InputSpec
+    preprocess: Preprocess
+    bands: tuple[tuple[RasterSource, int] | None, ...]  # raster and channel of each
+    side: int
+
+    def read(self, sites: Sites) -> tuple[Values, Seen]:
+        values = around.patches(self.bands, _places(sites), sites.crs, side=self.side)
+        return values, np.asarray(np.isfinite(values).any(axis=1))
+
+    def fingerprint(self) -> str:
+        return f"{_told_bands(self.bands)} {self.side}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +130,8 @@ class PatchFeed:
         count, side = _count(sites), self.side
         patches = np.zeros((count, len(self.channels), side, side), self.source.dtype)
         seen = np.zeros((count, side, side), np.bool_)
-        rows, cols = _cells(self.source, sites)
-        for members, window in _blocks(self.source, rows, cols, margin=side):
+        rows, cols = around.cells(self.source, _places(sites), sites.crs)
+        for members, window in around.blocks(self.source, rows, cols, side=side):
             pixels, valid = self.source.read(window, self.channels)
             for member in members:
                 row, col = rows[member] - side // 2 - window.row, cols[member] - side // 2 - window.col
@@ -228,6 +233,14 @@ def _check_numbers(matched: Variables, values: Values, where: str) -> None:
 
 
 def _cell_feed(spec: InputSpec, item: Any, options: Options, *, dispensable: bool) -> CellFeed | None:
+    bands = _bands_of(spec, item, options, dispensable=dispensable)
+    return None if bands is None else CellFeed(spec=spec, preprocess=Preprocess(spec), bands=bands)
+
+
+def _bands_of(
+    spec: InputSpec, item: Any, options: Options, *, dispensable: bool = False
+) -> tuple[tuple[RasterSource, int] | None, ...] | None:
+    """The raster and channel of each variable of an input; `None` if it is dispensable and none is there."""
     files = expand(item) if is_collection(item) else [item]
     sources = [open_source(file, (spec,), crs=options.crs, nodata=options.nodata) for file in files]
     for source in sources:
@@ -244,11 +257,7 @@ def _cell_feed(spec: InputSpec, item: Any, options: Options, *, dispensable: boo
     if dispensable and not has_any(spec, names, told=options.bands):
         return None
     matched = match_variables(spec, names, told=options.bands, where=label(item))
-    return CellFeed(
-        spec=spec,
-        preprocess=Preprocess(spec),
-        bands=tuple(None if place is None else bands[place] for place in matched.place),
-    )
+    return tuple(None if place is None else bands[place] for place in matched.place)
 
 
 def _name(source: RasterSource, channel: int, file: Any) -> str:
@@ -257,7 +266,7 @@ def _name(source: RasterSource, channel: int, file: Any) -> str:
     return source.names[channel] or (stem if source.count == 1 else "-")
 
 
-def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed:
+def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed | LayersFeed:
     if isinstance(item, TableSource):
         raise InputError(
             f"{model.name} sees patches of a raster around each site; the table {item.name} has none:"
@@ -265,6 +274,8 @@ def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> Patc
         )
     if spec.window is None:
         raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
+    if is_collection(item) and (bands := _bands_of(spec, item, options)):
+        return LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
     opened = open_feed(model, spec.name, item, options, shares=False)
     return PatchFeed(
         spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
@@ -278,35 +289,13 @@ def _count(sites: Sites) -> int:
     return int(sites.rows.stop - sites.rows.start)
 
 
-def _cells(source: RasterSource, sites: Sites) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of the cell in which each site lies; far outside for a site that has no place."""
+def _places(sites: Sites) -> Places:
     assert sites.places is not None, "opened without coordinates"
-    xy = sites.places
-    if sites.crs != source.crs:
-        xy = np.full_like(sites.places, np.inf)
-        known = np.isfinite(sites.places).all(axis=(1, 2))
-        xy[known] = reproject(sites.places[known], sites.crs, source.crs) if known.any() else xy[known]
-    inverse: Affine = ~source.transform
-    x, y = xy[:, 0, 0], xy[:, 0, 1]
-    with np.errstate(invalid="ignore"):
-        cols = np.floor(inverse.a * x + inverse.b * y + inverse.c)
-        rows = np.floor(inverse.d * x + inverse.e * y + inverse.f)
-    near = (np.abs(rows) < FURTHEST_ROW) & (np.abs(cols) < FURTHEST_ROW)
-    outside = -FURTHEST_ROW
-    return np.where(near, rows, outside).astype(np.int64), np.where(near, cols, outside).astype(np.int64)
+    return sites.places
 
 
-def _blocks(
-    source: RasterSource, rows: NDArray[np.int64], cols: NDArray[np.int64], *, margin: int
-) -> Iterator[tuple[NDArray[np.int64], Window]]:
-    """Sites inside the raster, those within a block together, with the window that holds them and `margin` around."""
-    inside = (rows >= 0) & (rows < source.height) & (cols >= 0) & (cols < source.width)
-    keys = np.where(inside, rows // BLOCK * (source.width // BLOCK + 1) + cols // BLOCK, -1)
-    for key in np.unique(keys[inside]).tolist():
-        members = np.nonzero(keys == key)[0]
-        top, left = int(rows[members].min()) - margin, int(cols[members].min()) - margin
-        bottom, right = int(rows[members].max()) + margin + 1, int(cols[members].max()) + margin + 1
-        yield members, Window(top, left, bottom - top, right - left)
+def _told_bands(bands: Iterable[tuple[RasterSource, int] | None]) -> str:
+    return "; ".join("-" if band is None else f"{state_of(band[0])} {band[1]}" for band in bands)
 
 
 # ------------------------------------------------------------------------------------------------------- preparing

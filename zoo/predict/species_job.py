@@ -15,7 +15,7 @@ from zoo.io.tables import TableSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
-from zoo.predict.predictors import Feed, PatchFeed, Seen, Sites, Values, prepare
+from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, prepare
 from zoo.predict.work import Arrays, Work
 from zoo.results.provenance import Provenance
 
@@ -42,7 +42,7 @@ class SpeciesJob:
     @property
     def rows(self) -> int:
         """Sites per forward pass."""
-        sees_patches = any(isinstance(feed, PatchFeed) for feed in self.feeds.values())
+        sees_patches = any(isinstance(feed, PatchFeed | LayersFeed) for feed in self.feeds.values())
         return self.options.batch_size * (1 if sees_patches else ROWS_PER_WINDOW)
 
     def plan(self, kind: str, table: TableSource | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from zoo.io.cog import EXTENSIONS as MAPS
 from zoo.io.grid import Grid
 from zoo.io.whole import check_extension
 from zoo.predict.assemble import Assembly, survey
-from zoo.predict.predictors import CellFeed, PatchFeed, Sites
+from zoo.predict.predictors import CellFeed, LayersFeed, PatchFeed, Sites
 from zoo.predict.species_job import Read, SpeciesJob, run_job
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult, open_sink
@@ -81,7 +81,7 @@ def _grid(job: SpeciesJob) -> Grid:
     for feed in job.feeds.values():
         if isinstance(feed, PatchFeed):
             return feed.source.grid
-        if isinstance(feed, CellFeed):
+        if isinstance(feed, CellFeed | LayersFeed):
             return next(band[0].grid for band in feed.bands if band is not None)
     raise AssertionError("a table goes to _rows")
 
@@ -95,5 +95,7 @@ def _sites(grid: Grid, window: Window) -> Sites:
 
 def _side(job: SpeciesJob) -> int:
     """Side of the windows in which cells are computed together, such that what is read and answered stays small."""
-    patches = [len(feed.channels) * feed.side**2 for feed in job.feeds.values() if isinstance(feed, PatchFeed)]
+    patches = [
+        len(feed.spec.bands) * feed.side**2 for feed in job.feeds.values() if isinstance(feed, PatchFeed | LayersFeed)
+    ]
     return min(max(math.isqrt(WINDOW_NUMBERS // max(len(job.chosen), *patches, 1)), 1), LARGEST_WINDOW)

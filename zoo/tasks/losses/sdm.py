@@ -87,7 +87,7 @@ class Presence(Objective):
 
     Args:
         loss: `weighted` by how rare a species is in the training data, or plain cross-entropy (`bce`).
-        absences: see `weighted`; 1 where there are no background points.
+        absences: see `weighted`; where a batch has no background points it is 1, whatever is said here.
         pos_weight: factor on presences, of `bce`.
         epsilon: see `species_weights`.
 
@@ -134,7 +134,8 @@ class Presence(Objective):
         if self.loss == "bce":
             terms = {"presence": Term(*cross_entropy(logits, presence, logits.new_tensor(self.pos_weight)))}
         else:
-            cells = weighted(logits.sigmoid(), presence, self.species_weights, absences=self.absences)
+            share = 1.0 if drawn is None else self.absences
+            cells = weighted(logits.sigmoid(), presence, self.species_weights, absences=share)
             terms = {"presence": Term(*cells)}
         if drawn is not None:
             terms["background"] = Term(*background(logits[drawn].sigmoid()), weight=1 - self.absences)
