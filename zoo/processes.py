@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from zoo.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+PEER_GONE = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "remote process exited",
+)  # gloo's and NCCL's words
 OTHER_FAILED = 75  # exit code of a process that has nothing to say of its own; EX_TEMPFAIL of sysexits.h
 
 
@@ -43,14 +50,13 @@ def wait_for_all(crew: Any) -> None:
 
 @contextlib.contextmanager
 def quiet_where_another_failed(crew: Any) -> Iterator[None]:
-    """Within the block, where a process that should have answered has ended, end quietly: it says why itself."""
+    """Within the block, where a process that should have answered has ended, end with a line: it says why itself."""
     try:
         yield
     except RuntimeError as err:
         told = str(err).lower()
-        if crew.num_processes > 1 and any(
-            one in told for one in ("connection closed", "connection reset", "gloo", "nccl")
-        ):
+        if crew.num_processes > 1 and any(one in told for one in PEER_GONE):
+            logger.warning("another process ended first, and says why (%s)", str(err).splitlines()[0][:120])
             raise SystemExit(OTHER_FAILED) from err
         raise
 

@@ -54,13 +54,25 @@ class Chips:
 
     classes = ("blue", "green", "red")
 
-    def __init__(self, n: int, split: str, *, noise: float = 0.3, fail: str = "") -> None:
+    def __init__(
+        self, n: int, split: str, *, noise: float = 0.3, fail: str = "", quiet_from: int | None = None
+    ) -> None:
         seed = {"train": 1, "val": 2}[split]
         self.ids = [f"{split}-{index}" for index in range(n)]
         self.pixels = torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
         self.labels = torch.arange(n) % 3
         self.pixels[torch.arange(n), self.labels] += 0.5
-        self.noise, self.fail = noise, fail
+        self.noise, self.fail, self.quiet_from, self.epoch = noise, fail, quiet_from, -1
+
+    def at_epoch(self, epoch: int) -> None:
+        """Noise ends with an epoch; which were seen is noted."""
+        if self.quiet_from is None or epoch == self.epoch:
+            return
+        self.epoch = epoch
+        with Path("epochs").open("a") as file:
+            file.write(f"{epoch}\n")
+        if epoch >= self.quiet_from:
+            self.noise = 0.0
 
     def sample(self, index: int, generator: torch.Generator | None = None) -> Sample:
         pixels = self.pixels[index]
@@ -160,3 +172,30 @@ class Around(Objective):
 
     def finish(self, network, model):
         model.module.load_state_dict(network["inner"].state_dict())
+
+
+class Drawing(Objective):
+    """Scales the images of a whole step by one draw."""
+
+    def forward(self, network, batch, moment):
+        scale = 0.5 + torch.rand((), generator=moment.generator)
+        logits = network(batch.inputs["image"] * scale).logits
+        loss = functional.cross_entropy(logits, batch.target["label"], reduction="sum")
+        return {"cross_entropy": Term(loss, float(len(batch)))}
+
+    def counts(self, batch):
+        return {"cross_entropy": float(len(batch))}
+
+
+class Inside(Around):
+    """As `Around`, with the model's own network as a part of what is trained."""
+
+    def network(self, model):
+        return nn.ModuleDict({"inner": model.module, "decoder": nn.Linear(8, 3)})
+
+
+class Counting(Slow):
+    """Writes down how many samples it began with."""
+
+    def begin(self, network, reader, shapes):
+        Path("begun").write_text(str(len(reader.ids)))

@@ -225,7 +225,7 @@ def test_the_rate_falls_on_a_plateau(configured, learner):
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_batch_saved(configured, learner):
-    with pytest.raises(InputError, match=r"not finite.*inputs of train-5 are") as caught:
+    with pytest.raises(InputError, match=r"not finite.*inputs or targets of train-5 are") as caught:
         train(configured("batch=36", "data.options.fail=nan"), out="run")
     (file,) = (learner / "run").glob("bad-batch-*.safetensors")
     assert file.name in str(caught.value)
@@ -257,7 +257,7 @@ def test_wrong_beginnings_say_what_to_type(configured, learner):
         train(configured("trained=[heads.*]"), out="run5")
     with pytest.raises(ConfigError, match=r"groups.late fits no parameter"):
         train(configured(groups={"late": {"match": ["late.*"]}}), out="run6")
-    with pytest.raises(ConfigError, match=r"best.metric=accurancy is not measured; there are accuracy"):
+    with pytest.raises(ConfigError, match=r"best.metric=accurancy is not measured; did you mean 'accuracy'"):
         train(configured("validation.split=val", "best.metric=accurancy"), out="run7")
 
 
@@ -265,3 +265,87 @@ def test_splits_that_share_samples_are_refused(configured, learner):
     with pytest.raises(InputError, match="train-0"):
         train(configured("data.dataset=toy-same", "validation.split=val"), out="run")
     assert not (learner / "run").exists()
+
+
+def test_parts_of_a_step_draw_alike(configured, learner):
+    """An objective that draws for the whole step learns the same however the step is divided."""
+    plain = ["epochs=null", "steps=4", "objective=drawing", "network.dropout=0"]
+    one = train(configured(*plain), out="one")
+    other = train(configured(*plain, "micro_batch=4"), out="other")
+    same(weights(one.folder), weights(other.folder), rtol=1e-4, atol=1e-5)
+
+
+def test_a_setting_of_accelerate_does_not_divide_gradients(configured, learner, monkeypatch):
+    plain = ["epochs=null", "steps=2", "optimizer.name=sgd", "network.dropout=0"]
+    one = train(configured(*plain), out="one")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    same(weights(one.folder), weights(train(configured(*plain), out="other").folder))
+
+
+def test_measuring_an_average_leaves_the_weights_that_are_trained(configured, learner):
+    plain = ["epochs=null", "steps=4", "objective=inside", "ema.decay=0.9"]
+    one = train(configured(*plain), out="one")
+    other = train(configured(*plain, "validation.split=val", "validation.every=1"), out="other")
+    same(weights(one.folder), weights(other.folder))
+
+
+def test_a_head_is_trained_beside_adapters_and_a_whole_phase_may_follow(configured, learner):
+    lora = {"target": ["blocks.*"], "rank": 2}
+    phases = {"adapters": {"epochs": 1, "lora": lora}, "whole": {"epochs": 1, "lora": None}}
+    done = train(configured(phases={"adapters": phases["adapters"]}), out="one")
+    before, after = zoo.build("learner@chips", seed=42, device="cpu").module.state_dict(), weights(done.folder)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+    assert torch.equal(before["stem.weight"], after["stem.weight"])
+    done = train(configured(phases=phases), out="two")
+    assert not torch.equal(before["stem.weight"], weights(done.folder)["stem.weight"])
+    assert all(one.requires_grad for one in done.model.module.parameters())
+
+
+def test_what_is_fresh_begins_at_random_even_where_it_would_fit(configured, learner):
+    base = train(configured(), out="base")
+    start = f"start={learner}/base/model"
+    done = train(configured(start, "fresh=[head.*]", "epochs=null", "steps=0"), out="run")
+    assert not torch.equal(weights(done.folder)["head.weight"], weights(base.folder)["head.weight"])
+    assert torch.equal(weights(done.folder)["stem.weight"], weights(base.folder)["stem.weight"])
+    with pytest.raises(ConfigError, match=r"'haed.\*' fits no weights"):
+        train(configured(start, "fresh=[haed.*]"), out="run2")
+
+
+def test_an_objective_is_a_class_of_objectives(configured, learner):
+    with pytest.raises(ConfigError, match="subprocess:Popen is no objective"):
+        train(configured("objective=subprocess:Popen", "objective_options.args=[touch,pwned]"), out="run")
+    assert not (learner / "pwned").exists()
+
+
+def test_phases_read_what_they_say_and_one_without_steps_begins_and_ends(configured, learner):
+    phases = {"push": {"steps": 0, "objective": "counting"}, "fit": {"steps": 2, "data": {"options": {"n": 24}}}}
+    done = train(configured("epochs=null", phases=phases), out="run")
+    assert (learner / "begun").read_text() == "36"
+    lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
+    assert [(one["phase"], one["steps"]) for one in lines if one["kind"] == "phase"] == [("push", 0), ("fit", 2)]
+    assert max(one["epoch"] for one in lines) == 1.0  # two steps of twelve are an epoch of 24
+
+
+def test_each_phase_leaves_its_own_best(configured, learner):
+    phases = {
+        "first": {"best": {"metric": "accuracy", "patience": 1}, "optimizer": {"lr": 1e-12}},
+        "second": {"best": None, "epochs": 2},
+    }
+    done = train(configured("epochs=9", "validation.split=val", phases=phases), out="run")
+    lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
+    steps = {one["phase"]: one["step"] for one in lines if one["kind"] == "logged"}
+    assert steps == {"first": 6, "second": 6}  # measured at each epoch of three steps; the second time is no better
+
+
+def test_loss_and_scores_can_be_measured_together(configured, learner):
+    done = train(
+        configured("validation.split=val", "validation.loss=true", "best.metric=loss", "best.direction=min"), out="run"
+    )
+    (first, *_) = [values for kind, values in _values(done.folder) if kind == "evaluated"]
+    assert {"loss", "accuracy"} <= first.keys()
+
+
+def test_readers_are_told_the_epoch(configured, learner):
+    done = train(configured("data.options.quiet_from=1", "epochs=3", "log_every=3"), out="run")
+    assert done.figures["loss"] > 0
+    assert (learner / "epochs").read_text().split() == ["0", "1", "2"]

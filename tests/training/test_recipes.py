@@ -52,13 +52,22 @@ def test_the_model_asked_for_is_the_variant_that_is_trained(learner, recipe_file
         ("optimizer.name=adamx", r"Invalid value 'adamx', expected one of \['adamw'"),
         ("steps=10", "says both of epochs and steps"),
         ("epochs=null", "says neither of epochs and steps"),
-        ("batch=0", "batch is 0; expected more than 0"),
+        ("batch=0", "batch is 0; expected at least 1"),
         ("optimizer.lr=-1", "optimizer.lr is -1"),
         ("schedule.name=plateau", "a plateau needs a metric"),
         ("best.metric=miou", "nothing is measured; say validation.split=val"),
         ("ema.decay=1", "ema.decay is 1"),
         ("lr", "'lr' is no setting; expected key=value"),
         ("precision=fp8", "Invalid value 'fp8'"),
+        ("log_every=0", "log_every is 0; expected at least 1"),
+        ("keep=0", "keep is 0; expected at least 1"),
+        ("workers=-1", "workers is -1; expected at least 0"),
+        ("clip=0", "clip is 0.0; expected more than 0"),
+        ("schedule.interval=0", "schedule.interval is 0.0; expected more than 0"),
+        ("optimizer.betas=[2,2]", r"optimizer.betas is \[2.0, 2.0\]; expected from 0 to below 1"),
+        ("summary=${oc.env:HOME}", "refers to something outside the recipe"),
+        ("phases.late.batch=3", "has no phase 'late'; it has train"),
+        ("phases=[1,2]", "expected settings by the phase's name|has no phase"),
     ],
 )
 def test_what_cannot_be_is_refused(configured, override, message):
@@ -69,6 +78,24 @@ def test_what_cannot_be_is_refused(configured, override, message):
 def test_a_setting_without_effect_is_refused(configured):
     with pytest.raises(ConfigError, match=r"batch would have no effect.*phases.warm.batch, phases.joint.batch"):
         configured("batch=3", phases=PHASES)
+
+
+def test_a_setting_inside_one_that_phases_have_still_has_an_effect(configured):
+    phases = {"one": {"optimizer": {"name": "sgd"}}, "two": {"optimizer": {"name": "adam"}}}
+    config = configured("optimizer.lr=0.5", phases=phases)
+    assert {one.optimizer.lr for one in config.phases.values()} == {0.5}
+    with pytest.raises(ConfigError, match=r"optimizer.name would have no effect"):
+        configured("optimizer.name=adamw", phases=phases)
+
+
+def test_a_misspelt_phase_is_no_new_phase(configured):
+    with pytest.raises(ConfigError, match="no phase 'jont'; did you mean 'joint'"):
+        configured("phases.jont.batch=2", phases=PHASES)
+
+
+def test_what_is_wrong_in_a_phase_is_told_with_its_name(configured):
+    with pytest.raises(ConfigError, match=r"phases.joint: Key 'optimzer' not in 'Phase'"):
+        configured("phases.joint.optimzer.lr=2", phases=PHASES)
 
 
 def test_a_recipe_of_another_model_is_refused(learner, recipe_file):

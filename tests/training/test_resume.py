@@ -28,6 +28,10 @@ SETTINGS = {
     "schedule-free": ("epochs=null", "steps=10", "optimizer.name=schedule-free-adamw", "validation.split=val"),
     "objective of its own": ("epochs=null", "steps=10", "objective=two"),
     "phases": (),
+    "plateau between lines": (
+        "epochs=null", "steps=10", "log_every=4", "schedule.name=plateau", "schedule.on=loss", "schedule.patience=0",
+        "schedule.threshold=0.1", "schedule.warmup=0",
+    ),
 }  # fmt: skip
 PHASES = {"first": {"steps": 4, "trained": ["head.*"]}, "second": {"steps": 6}}
 
@@ -172,6 +176,50 @@ def test_other_settings_are_named_and_some_may_change(config, learner):
         train(config(), out="parts")
     train(config("plain", "log_every=3", "keep=1"), out="parts", resume="auto")
     same(weights(learner / "whole"), weights(learner / "parts"))
+
+
+def test_a_run_killed_early_in_its_second_phase_has_the_first_phases_best(configured, learner):
+    """The second phase has measured, and saved no checkpoint yet."""
+    best = {"metric": "loss", "direction": "min"}
+    config = configured(
+        "epochs=null", "validation.split=val", "validation.protocol=loss", "validation.every=1", "save_every=100", "keep=100",
+        phases={"first": {"steps": 5}, "second": {"steps": 5}}, best=best, optimizer={"lr": 0.3}, schedule={"name": "constant"},
+    )  # fmt: skip
+    train(config, out="whole")
+    shutil.copytree(learner / "whole", learner / "parts")
+    shutil.rmtree(learner / "parts/model")
+    shutil.rmtree(learner / "parts/checkpoints/01-00000005")
+    train(config, out="parts", resume="auto")
+    same(weights(learner / "whole"), weights(learner / "parts"))
+    assert logged(learner / "whole") == logged(learner / "parts")
+
+
+def test_an_attempt_without_a_checkpoint_leaves_no_trace_in_the_next(configured, learner):
+    from zoo.errors import InputError
+
+    settings = ("validation.split=val", "validation.every=0.3", "save_every=100", "batch=6", "epochs=3")
+    with pytest.raises(InputError):
+        train(configured(*settings, "data.options.fail=nan"), out="run")
+    assert (learner / "run/log.jsonl").stat().st_size > 0
+    with pytest.raises(ConfigError, match=r"data.options.fail: absent, was nan"):
+        train(configured(*settings), out="run", resume="auto")
+    (learner / "run/config.yaml").unlink()
+    train(configured(*settings), out="run", resume="auto")
+    kinds = [json.loads(line)["kind"] for line in (learner / "run/log.jsonl").read_text().splitlines()]
+    assert kinds.count("began") == 1
+    assert "failed" not in kinds
+
+
+def test_other_samples_in_the_place_of_those_before_are_noticed(config, learner):
+    train(config(), out="whole")
+    cut(learner / "whole", learner / "parts", 5)
+    for file in (learner / "parts/checkpoints").glob("*/state.json"):
+        file.write_text(file.read_text().replace('"samples": "', '"samples": "0'))
+    for file in (learner / "parts/checkpoints").glob("*/complete.json"):
+        sizes = json.loads(file.read_text())
+        file.write_text(json.dumps(sizes | {"state.json": sizes["state.json"] + 1}))
+    with pytest.raises(ConfigError, match="the training data are not those with which the run was begun"):
+        train(config(), out="parts", resume="auto")
 
 
 def test_resuming_what_is_not_there_begins(config, learner):

@@ -64,6 +64,14 @@ def test_a_fall_that_overlaps_the_warm_up_begins_with_the_phase():
     assert [made.factor(step) for step in (0, 5, 10, 50)] == pytest.approx([0, 0.95 * 0.5, 0.9, 0.5])
 
 
+def test_a_rise_by_step_and_a_fall_by_epoch():
+    """POLO: the warm-up per iteration, at least so many; linear to 1 % per epoch."""
+    made = rates(100, per_epoch=10, name="linear", end=0.0, warmup=1, warmup_least=15, overlap=True, by="fall")
+    assert [made.factor(step) for step in (0, 5, 12, 15, 19, 20)] == pytest.approx(
+        [0, 5 / 15, 0.9 * 12 / 15, 0.9, 0.9, 0.8]
+    )
+
+
 def test_momentum_and_a_groups_own_start_rise_over_the_warm_up():
     """POLO: momentum from 0.8, biases from a rate of their own."""
     net = Learner(nn.Linear(2, 2), nn.Module())

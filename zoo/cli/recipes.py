@@ -26,6 +26,8 @@ def command(*, model: str, as_json: bool) -> None:
     for name, one in found.items():
         click.echo(f"{name.ljust(width)}  {one.summary} ({one.model}, data: {one.data.dataset})")
     if found:
-        click.echo(f"\nzoo train {model} RECIPE data.folder=PATH [key=value ...]; all settings: --print-config", err=True)
+        click.echo(
+            f"\nzoo train {model} RECIPE data.folder=PATH [key=value ...]; all settings: --print-config", err=True
+        )
     else:
         click.echo(f"{model} ships no recipes; write a .yaml of your own: docs/train.md", err=True)

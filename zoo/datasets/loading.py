@@ -81,6 +81,8 @@ class _Keyed(Dataset[Any]):
     def __getitem__(self, key: Key) -> tuple[Key, Sample] | _Failure:
         epoch, index = key
         generator = generator_of(self.seed, epoch, index) if self.training else None
+        if self.training and hasattr(self.reader, "at_epoch"):
+            self.reader.at_epoch(epoch)
         try:
             return key, self.reader.sample(index, generator)
         except ZooError as err:

@@ -104,7 +104,9 @@ class Reader(Protocol):
     """A dataset, or one split of it.
 
     `sample(index)` gives a sample as in evaluation; with a generator, as in training: augmented by its draws. It may be
-    called in worker processes. A reader may have a method `collate(samples) -> Batch` of its own.
+    called in worker processes. A reader may have a method `collate(samples) -> Batch` of its own, and a method
+    `at_epoch(epoch)`, which is told the epoch (from 0) of each sample before it is read in training, for what changes with
+    it: augmentation that ends, samples that join later.
 
     ids: of the samples, in order; known without reading them.
     classes: names in the order of the labels; empty where there are none.

@@ -20,6 +20,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+_IDLE: ContextVar[bool] = ContextVar("idle", default=False)
 
 
 @contextlib.contextmanager
@@ -30,6 +31,16 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _ALONE.reset(token)
+
+
+@contextlib.contextmanager
+def idle() -> Iterator[None]:
+    """Within, this process has no samples of its own: what it computes keeps step with the others, and does not count."""
+    token = _IDLE.set(True)
+    try:
+        yield
+    finally:
+        _IDLE.reset(token)
 
 
 def num_processes() -> int:
@@ -47,6 +58,8 @@ def gathered(rows: Tensor) -> Tensor:
 
     Processes may have other numbers of rows, also none, and must agree in the other sizes and in the type.
     """
+    if _IDLE.get():
+        rows = rows[:0]
     if num_processes() == 1:
         return rows
     from torch.distributed.nn.functional import all_gather
@@ -59,6 +72,8 @@ def gathered(rows: Tensor) -> Tensor:
 
 def summed(value: Tensor) -> Tensor:
     """The sum over all processes of tensors of one shape, with gradients."""
+    if _IDLE.get():
+        value = value * 0
     if num_processes() == 1:
         return value
     from torch.distributed.nn.functional import all_reduce

@@ -29,11 +29,14 @@ class Term:
     Attributes:
         total: scalar with a gradient: the sum over all that counts in this batch.
         count: how many that were (samples, labelled pixels, matched points); not below 0.
+        weight: of the term in the loss.
+        least: what the sum of all counts is taken for where it is less.
     """
 
     total: Tensor
     count: Tensor | float
     weight: float = 1.0
+    least: float = 0.0
 
     @classmethod
     def whole(cls, value: Tensor, weight: float = 1.0) -> Term:
@@ -50,7 +53,7 @@ class Moment:
         step: optimiser steps done in this phase.
         steps: of this phase.
         epoch: `step` in epochs, with its fraction.
-        generator: on the CPU, seeded by the run's seed and the step, the same in all processes and parts of a step: for
+        generator: on the CPU, seeded by the run's seed and the step, and as new in all processes and parts of a step: for
             draws that hold for the whole step. Draws of a sample's own come from `Batch.seeds`.
     """
 
@@ -69,7 +72,10 @@ class Objective(nn.Module):
     """
 
     def network(self, model: Model) -> nn.Module:
-        """What is trained: the model's own network, or one built around it (an auto-encoder around an encoder)."""
+        """What is trained: the model's own network, or one built from it (an auto-encoder that begins with its weights).
+
+        One that is built has weights of its own: `finish` copies them back.
+        """
         return model.module
 
     def begin(self, network: nn.Module, reader: Reader, shapes: Mapping[str, torch.Size] | None) -> None:

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class State:
         step: steps done in it.
         best: best value of the chosen metric in this phase; `None` = not measured yet.
         stale: validations since then.
+        samples: digest of the training samples' ids.
+        unlogged: steps since the last line of the log.
+        totals: of the loss and its terms in these, over all processes.
         factor: of a plateau on the rate.
         plateau: best value that the plateau has seen.
         flat: how often it was not better since then, or since the rate fell.
@@ -47,6 +50,9 @@ class State:
     step: int = 0
     best: float | None = None
     stale: int = 0
+    samples: str = ""
+    unlogged: int = 0
+    totals: Mapping[str, float] = field(default_factory=dict)
     factor: float = 1.0
     plateau: float | None = None
     flat: int = 0
@@ -77,7 +83,7 @@ def save(folder: Path, state: State, held: Held, *, keep: int) -> Path:
             _write(parts, state, held)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(parts, final)
-            for old in sorted(_found(folder))[:-keep]:
+            for old in sorted(_found(folder))[: -max(keep, 1)]:
                 shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError, RuntimeError) as err:  # torch's writer raises RuntimeError on a full disk
         shutil.rmtree(parts, ignore_errors=True)

@@ -34,7 +34,9 @@ class Validation:
         split: of the training's dataset and folder, where no others are named.
         protocol: `head` (the model's own answers, by its task's metrics), `knn`, `probe` (of embeddings), or `loss`
             (the objective's, without metrics).
-        every: epochs (or steps, where a phase is counted in steps) between two.
+        loss: whether the objective's loss is measured beside the metrics.
+        metric_options: further keywords of the task's metric.
+        every: length between two, in what the phase is counted in (epochs or steps); `None` = an epoch, or the phase.
         limit: most samples; `None` = all.
         bootstrap: replicates of the 95 % intervals of the last measurement, that of the weights that are kept.
     """
@@ -44,19 +46,21 @@ class Validation:
     folder: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     protocol: Literal["head", "knn", "probe", "loss"] = "head"
-    every: float = 1.0
+    loss: bool = False
+    metric_options: dict[str, Any] = field(default_factory=dict)
+    every: float | None = None
     limit: int | None = None
     bootstrap: int = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Best:
-    """Which checkpoint is the best, and when training has stopped to improve.
+    """Which weights of a phase are the best, and are what it leaves; and when it has stopped to improve.
 
     Attributes:
         metric: a name that the validation gives.
         direction: whether the largest (`max`) or least (`min`) is best.
-        patience: validations without improvement after which a phase ends; `None` = never.
+        patience: validations without improvement after which the phase ends (and the next, if any, begins); `None` = never.
     """
 
     metric: str
@@ -94,6 +98,7 @@ class Schedule:
         name: `constant`, `cosine`, `linear`, `polynomial`, `steps` (times `gamma` at each milestone, or every so often),
             `plateau` (times `gamma` where `on` has not improved by `threshold` for more than `patience` times).
         warmup: length of a straight rise from `start` to the rate.
+        warmup_least: steps that the rise takes at least.
         start: factor at the beginning of the warm-up.
         end: factor at the end.
         power: of the polynomial.
@@ -105,12 +110,13 @@ class Schedule:
         on: the `best` metric at each validation, or the mean `loss` of training at each line of the log.
         overlap: whether the fall counts from the beginning of the phase, and the warm-up rises towards it; else it begins
             after the warm-up.
-        by: whether the rate changes at each `step` or each `epoch`.
+        by: whether the rate changes at each `step` or each `epoch`; `fall`: rises at each step, falls at each epoch.
         momentum_start: momentum (or first beta) at the beginning of the warm-up; `None` = as it is.
     """
 
     name: Literal["constant", "cosine", "linear", "polynomial", "steps", "plateau"] = "constant"
     warmup: float = 0.0
+    warmup_least: int = 0
     start: float = 0.0
     end: float = 0.0
     power: float = 0.9
@@ -121,7 +127,7 @@ class Schedule:
     threshold: float = 1e-4
     on: Literal["best", "loss"] = "best"
     overlap: bool = False
-    by: Literal["step", "epoch"] = "step"
+    by: Literal["step", "epoch", "fall"] = "step"
     momentum_start: float | None = None
 
 
@@ -146,15 +152,19 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lora:
-    """Low-rank adapters (`peft`), merged into the network at the end.
+    """Low-rank adapters (`peft`), merged into the network at the end of the phase.
 
     Attributes:
         target: patterns (`fnmatch`) of the modules that get adapters.
+        beside: patterns of the network's own parameters that are trained beside them (a head).
+        bias: whether the biases of modules with adapters are trained too.
         rank: of the adapters.
         alpha: their scale is alpha / rank.
     """
 
     target: tuple[str, ...]
+    beside: tuple[str, ...] = ("head*",)
+    bias: bool = False
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
@@ -174,6 +184,19 @@ class Ema:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseData:
+    """What a phase reads otherwise than the run.
+
+    Attributes:
+        split: instead of the run's.
+        options: of the reader, beside and instead of the run's.
+    """
+
+    split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
     """One phase of training: what is trained, on what, for how long.
 
@@ -181,7 +204,9 @@ class Phase:
         objective: a name among the model's objectives, or `"pkg.mod:Class"`; `None` = the task's own.
         objective_options: keywords of the objective.
         epochs: length; either this or `steps`.
-        steps: length in optimiser steps.
+        steps: length in optimiser steps; 0 = the objective begins and finishes, and nothing is trained.
+        data: see `PhaseData`.
+        best: which weights it leaves; `None` = the last.
         batch: samples per optimiser step, of all processes together: results do not depend on their number.
         micro_batch: most samples of a process at once; the rest of its share is accumulated. `None` = all.
         trained: patterns (`fnmatch`) of the names of parameters that are trained.
@@ -196,6 +221,8 @@ class Phase:
     objective_options: dict[str, Any] = field(default_factory=dict)
     epochs: float | None = None
     steps: int | None = None
+    data: PhaseData | None = None
+    best: Best | None = None
     batch: int = 32
     micro_batch: int | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -219,20 +246,19 @@ class TrainConfig:
         recipe: name of the recipe that this came from.
         summary: what it is, in a line.
         start: where weights come from: `weights` (the model's own, published), `random`, or a reference, folder or run.
-        fresh: patterns of keys that `start` lacks or has in another size, and that stay random (a new head).
+        fresh: patterns of keys that begin at random, whatever `start` has there (a new head).
         dropped: patterns of keys that `start` has and the network has not.
         classes: whether the head is for the classes of the `model`, or of the `data` (a head of that many).
         network: instead of the variant's configuration, by key.
         data: of training.
         validation: `None` = nothing is measured.
-        best: `None` = the last is kept.
         seed: of weights that begin at random, of the order of samples, and of all draws.
         precision: `fp32`, `bf16` or `fp16` (autocast; fp16 with a scaler of gradients).
         workers: processes that read samples, of each training process; 0 = the training process itself.
         unused_parameters: whether some parameters may have no part in a batch (layers of bands that are not there); several
             processes then look for them in each step, which costs a little.
         log_every: steps between two lines of the log.
-        save_every: epochs (or steps) between two checkpoints; the end of a phase is always one.
+        save_every: length between two checkpoints, as `Validation.every`; the end of a phase is always one.
         keep: checkpoints that are kept, beside the best.
         trackers: of Accelerate: `tensorboard`, `wandb`, ...
         drop_last: whether an epoch's last samples that do not fill a batch are left out.
@@ -249,14 +275,18 @@ class TrainConfig:
     network: dict[str, Any] = field(default_factory=dict)
     data: Data
     validation: Validation | None = None
-    best: Best | None = None
     seed: int = 42
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     workers: int = 2
     unused_parameters: bool = True
     log_every: int = 10
-    save_every: float = 1.0
+    save_every: float | None = None
     keep: int = 2
     trackers: tuple[str, ...] = ("tensorboard",)
     drop_last: bool = True
     phases: dict[str, Phase] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Best | None:
+        """By what the weights that the run leaves were chosen: the last phase's."""
+        return [*self.phases.values()][-1].best

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from zoo.datasets.sample import Batch
 from zoo.tasks.objective import Moment, Objective
 
-Terms = dict[
-    str, tuple[Tensor, Tensor | float, float]
-]  # total, count, weight: plain, so that wrappers find the tensors
+# total, count, weight, least count: plain, so that wrappers find the tensors
+Terms = dict[str, tuple[Tensor, Tensor | float, float, float]]
 
 
 class Learner(nn.Module):
@@ -26,7 +25,7 @@ class Learner(nn.Module):
 
     def forward(self, batch: Batch, moment: Moment) -> Terms:
         return {
-            name: (term.total, term.count, term.weight)
+            name: (term.total, term.count, term.weight, term.least)
             for name, term in self.objective(self.network, batch, moment).items()
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,8 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
         run.tell(Happened.ENDED)
         accelerator.wait_for_everyone()
     figures = {**run.figures, **(judged.values if judged else {})}
-    return Trained(folder=folder.path, figures=figures, model=model)
+    # Its weights are no longer those that it began with.
+    return Trained(folder=folder.path, figures=figures, model=replace(model, origin=None))
 
 
 def _judged(run: Run) -> Evaluation | None:

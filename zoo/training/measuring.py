@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from zoo import registry
 from zoo.datasets.loading import loader
 from zoo.datasets.sample import Reader
 from zoo.model import Model
+from zoo.spec import Variant
 from zoo.tasks.across import alone
 from zoo.tasks.objective import Moment
 from zoo.training.config import TrainConfig, Validation
@@ -57,14 +60,17 @@ def measured(
         moment: when.
         accelerator: of the run.
     """
+    losses: dict[str, float] = {}
+    if held.told.loss or held.told.protocol == "loss":
+        losses = _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator)
     if held.told.protocol == "loss":
-        return _losses(held, learner, network, config=config, moment=moment, accelerator=accelerator)
+        return losses
     if learner.network is model.module:
         asked = replace(model, module=network)
-    else:  # what is trained was built around the model's own network
-        learner.objective.finish(network, model)
-        asked = model
-    return dict(evaluated(held, asked, config).values)
+    else:  # what is trained was built from the model's own network, which may be a part of it
+        asked = replace(model, module=copy.deepcopy(model.module))
+        learner.objective.finish(network, asked)
+    return {**losses, **evaluated(held, asked, config).values}
 
 
 def evaluated(held: Validating, model: Model, config: TrainConfig, *, bootstrap: int = 0) -> Evaluation:
@@ -87,10 +93,22 @@ def evaluated(held: Validating, model: Model, config: TrainConfig, *, bootstrap:
         workers=config.workers,
         limit=held.told.limit,
         bootstrap=bootstrap,
+        metric_options=held.told.metric_options,
         precision="bf16" if config.precision == "bf16" else "fp32",
         dataset=held.told.dataset or config.data.dataset,
         split=held.told.split,
     )
+
+
+def score_names(config: TrainConfig, held: Validating, variant: Variant) -> list[str] | None:
+    """Names of all numbers that the validation may give; `None` where they are known only when it has been made."""
+    losses = held.told.loss or held.told.protocol == "loss"
+    if losses or held.told.protocol != "head":
+        return None  # an objective's terms are known when it has seen a batch
+    from zoo.evaluation.choosing import metrics_of
+
+    task = registry.find(config.model)[0].spec.task_of(variant)
+    return [*metrics_of(task, variant, options=held.told.metric_options).scores()] or None
 
 
 def _batch(config: TrainConfig) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ from torch import nn
 from zoo.datasets.loading import loader
 from zoo.datasets.sample import Batch, Reader
 from zoo.datasets.seeds import generator_of, seed_of
-from zoo.errors import ConfigError, InputError, ZooError
+from zoo.errors import OutputError, ZooError
 from zoo.io.whole import whole
 from zoo.model import Model
 from zoo.tasks.objective import Moment
 from zoo.training import checkpoints
 from zoo.training.adapters import merged, with_adapters
 from zoo.training.averages import average_of
+from zoo.training.bad_batch import bad_batch
 from zoo.training.checkpoints import Held, State
 from zoo.training.config import Phase, TrainConfig
 from zoo.training.events import Happened, TrainEvent
 from zoo.training.folder import RunFolder
 from zoo.training.interruption import Interruption
+from zoo.training.judging import flattened, judged
 from zoo.training.learner import Learner
 from zoo.training.measuring import Validating, measured
 from zoo.training.optimisers import averaged, optimiser, set_rates, settle
@@ -35,10 +37,8 @@ from zoo.training.order import Order
 from zoo.training.parameters import chosen, groups, set_modes
 from zoo.training.reporting import Reporter
 from zoo.training.schedules import Rates
-from zoo.training.starting import objective_of
+from zoo.training.starting import objective_of, reader_of, same_samples
 from zoo.training.steps import NotFinite, Stepper, seed_step
-
-BEST = "best.safetensors"
 
 
 class Stopped(ZooError):
@@ -76,14 +76,16 @@ def run_phase(run: Run, name: str, state: State, checkpoint: Path | None) -> Non
     when it ends.
     """
     phase, accelerator, seed = run.config.phases[name], run.accelerator, seed_of(run.config.seed, state.phase)
+    reader = run.reader if phase.data is None else reader_of(run.config, run.model.variant, phase)
+    state = replace(state, samples=same_samples(reader, state.samples))
     objective = objective_of(run.model, phase)
     torch.manual_seed(seed)  # of what is new: adapters, heads of the objective, networks around the model's
     network = objective.network(run.model)
     adapters = with_adapters(network, phase.lora) if phase.lora else None
-    objective.begin(network, run.reader, checkpoints.shapes_of(checkpoint) if checkpoint else None)
+    objective.begin(network, reader, checkpoints.shapes_of(checkpoint) if checkpoint else None)
     learner = Learner(network, objective).to(accelerator.device)
     order = Order(
-        num=len(run.reader.ids),
+        num=len(reader.ids),
         batch=phase.batch,
         micro_batch=phase.micro_batch,
         process=accelerator.process_index,
@@ -98,7 +100,18 @@ def run_phase(run: Run, name: str, state: State, checkpoint: Path | None) -> Non
         held = Held(accelerator=accelerator, learner=learner, optimizer=optimizer, average=average)
         if checkpoint:
             checkpoints.restore(checkpoint, held)
-        _Steps(run=run, name=name, phase=phase, seed=seed, order=order, held=held, wrapped=wrapped).take(state)
+        steps = _Steps(
+            run=run,
+            name=name,
+            phase=phase,
+            seed=seed,
+            reader=reader,
+            order=order,
+            held=held,
+            wrapped=wrapped,
+            number=state.phase,
+        )
+        steps.take(state)
         accelerator.free_memory()
     if adapters is not None:
         merged(adapters)
@@ -113,19 +126,20 @@ class _Steps:
     name: str
     phase: Phase
     seed: int
+    reader: Reader
     order: Order
     held: Held
     wrapped: nn.Module
+    number: int
     began: float = 0.0  # when the first step that is not logged yet began
-    unlogged: int = 0
 
     def __post_init__(self) -> None:
         per_epoch, epochs = self.order.per_epoch, self.phase.epochs
         self.unit = 1 if epochs is None else per_epoch  # steps in what the phase is counted in
-        self.steps = self.phase.steps or max(1, round((epochs or 0) * per_epoch))
+        self.steps = self.phase.steps if self.phase.steps is not None else max(1, round((epochs or 0) * per_epoch))
         self.rates = Rates(schedule=self.phase.schedule, steps=self.steps, unit=self.unit, per_epoch=per_epoch)
         self.learner: Learner = self.held.learner  # type: ignore[assignment]
-        self.best = self.run.folder.checkpoints / BEST
+        self.best = self.run.folder.checkpoints / f"best-{self.number:02d}.safetensors"
 
     def take(self, state: State) -> None:
         """Those that are left; then the network has the weights that are meant."""
@@ -141,34 +155,39 @@ class _Steps:
             clip=self.phase.clip,
             interruption=run.interruption,
         )
+        if run.accelerator.is_main_process:  # they are added over the processes
+            stepper.totals |= {name: torch.tensor(one, dtype=torch.float64) for name, one in state.totals.items()}
+        else:
+            stepper.totals |= {name: torch.zeros((), dtype=torch.float64) for name in state.totals}
         set_modes(self.learner, self.phase)
         batches = self._batches(state.step)
         self.began = time.perf_counter()
         while state.step < self.steps and not self._exhausted(state):
             rate = set_rates(self.held.optimizer, self.rates, state.step, state.factor)
             asked = self._step(stepper, batches, state.step)
-            state = replace(state, step=state.step + 1)
+            state = replace(state, step=state.step + 1, unlogged=state.unlogged + 1)
             last = state.step == self.steps
             if last or state.step % config.log_every == 0:
                 state = self._log(stepper, state, rate)
             if run.validating and (last or self._due(state.step, run.validating.told.every)):
                 state = self._measure(state)
             if asked or last or self._exhausted(state) or self._due(state.step, config.save_every):
+                state = replace(state, totals=stepper.all_totals())
                 checkpoints.save(run.folder.checkpoints, state, self.held, keep=config.keep)
                 self._tell(Happened.SAVED, state.step)
             if asked:
                 raise self._stopped(state.step, asked)
-        self._settle()
+        self._settle(state)
 
     def _step(self, stepper: Stepper, batches: Iterator[Batch], step: int) -> int:
+        rank = self.run.accelerator.process_index
         seed_step(self.run.accelerator, self.seed, step)
         try:
             asked = stepper.take(self.order.parts(step), batches, self._moment(step))
         except NotFinite as err:
-            raise self._not_finite(err, step) from err
-        if self.held.average is not None:
+            raise bad_batch(err, self.run.folder.path, f"step {step} of phase {self.name}", rank) from err
+        if self.held.average is not None and not stepper.skipped:
             self.held.average.update_parameters(self.learner.network)  # type: ignore[operator]
-        self.unlogged += 1
         return asked
 
     def _moment(self, step: int) -> Moment:
@@ -183,7 +202,7 @@ class _Steps:
     def _batches(self, first: int) -> Iterator[Batch]:
         return iter(
             loader(
-                self.run.reader,
+                self.reader,
                 self.order.keys(first, self.steps),
                 seed=self.seed,
                 workers=self.run.config.workers,
@@ -192,12 +211,20 @@ class _Steps:
             )
         )
 
-    def _settle(self) -> None:
-        """Leave in the network the weights that are meant: the best that were measured, or the average."""
+    def _settle(self, state: State) -> None:
+        """Leave in the network the weights that are meant: the best that were measured, or the average.
+
+        Raises:
+            OutputError: the best were measured, and their file is gone.
+        """
         settle(self.held.optimizer)
         self._agree()
         self.run.accelerator.wait_for_everyone()  # the best may be being written
-        if self.run.config.best and self.best.is_file():
+        if self.phase.best is not None and state.best is not None:
+            if not self.best.is_file():
+                raise OutputError(
+                    f"the best weights of phase {self.name} were in {self.best}, which is gone; start a new run"
+                )
             self.learner.network.load_state_dict(load_file(self.best, device=self.run.accelerator.device.type))
         elif self.held.average is not None:
             self.learner.network.load_state_dict(self.held.average.module.state_dict())  # type: ignore[union-attr]
@@ -211,23 +238,29 @@ class _Steps:
 
     # ----------------------------------------------------------------------------------------------- between the steps
 
-    def _due(self, step: int, every: float) -> bool:
-        return step % max(1, round(every * self.unit)) == 0
+    def _due(self, step: int, every: float | None) -> bool:
+        """Whether a multiple of `every` has been passed with this step; `None` = an epoch, or only the end."""
+        if every is None:
+            return self.phase.epochs is not None and step % self.order.per_epoch == 0
+        length = max(every * self.unit, 1.0)
+        return math.floor(step / length) > math.floor((step - 1) / length)
 
     def _exhausted(self, state: State) -> bool:
         """Whether the metric has not improved for as long as patience lasts."""
-        best = self.run.config.best
+        best = self.phase.best
         return best is not None and best.patience is not None and state.stale >= best.patience
 
     def _log(self, stepper: Stepper, state: State, rate: float) -> State:
-        now, taken = time.perf_counter(), self.unlogged
-        values = {name: total / taken for name, total in stepper.take_totals().items()}
+        now, taken = time.perf_counter(), state.unlogged
+        values = {name: total / taken for name, total in stepper.all_totals().items()}
+        stepper.totals.clear()
+        state = replace(state, unlogged=0)
         if self.phase.schedule.name == "plateau" and self.phase.schedule.on == "loss":
-            state = self._flattened(state, values["loss"], "min")
+            state = flattened(state, values["loss"], "min", self.phase.schedule)
         values |= {"lr": rate, "samples_per_s": taken * self.phase.batch / max(now - self.began, 1e-9)}
         if stepper.norm is not None:
             values["grad_norm"] = float(stepper.norm)
-        self.began, self.unlogged = now, 0
+        self.began = now
         self.run.figures["loss"] = values["loss"]
         self._tell(Happened.LOGGED, state.step, values)
         return state
@@ -249,39 +282,21 @@ class _Steps:
                 moment=self._moment(state.step),
                 accelerator=run.accelerator,
             )
-            state = self._judged(found, state, network)
+            state, better = judged(found, state, self.phase)
+            if better:
+                self._keep_best(network)
         set_modes(self.learner, self.phase)
         run.figures |= {f"val_{name}" if name == "loss" else name: value for name, value in found.items()}
         self._tell(Happened.EVALUATED, state.step, found)
         self.began += time.perf_counter() - paused  # measuring is not training
         return state
 
-    def _judged(self, found: Mapping[str, float], state: State, network: nn.Module) -> State:
-        best = self.run.config.best
-        if best is None:
-            return state
-        if best.metric not in found and state.best is None:
-            raise ConfigError(f"best.metric={best.metric} is not measured; there are {', '.join(found)}")
-        value = found.get(best.metric, math.nan)  # some scores are not defined when a class was never answered
-        if self.phase.schedule.name == "plateau" and self.phase.schedule.on == "best":
-            state = self._flattened(state, value, best.direction)
-        if math.isnan(value) or not (state.best is None or _better(value, state.best, best.direction)):
-            return replace(state, stale=state.stale + 1)
+    def _keep_best(self, network: nn.Module) -> None:
+        """Save weights as the best so far."""
         if self.run.accelerator.is_main_process:
             kept = {key: one.detach().cpu().clone() for key, one in network.state_dict().items()}
             with whole(self.best) as part:
                 save_file(kept, part)
-        return replace(state, best=value, stale=0)
-
-    def _flattened(self, state: State, value: float, direction: str) -> State:
-        """The plateau's state after a value: the rate falls where it has not improved for too long."""
-        told, before = self.phase.schedule, state.plateau
-        margin = 0.0 if before is None else abs(before) * told.threshold
-        if before is None or _better(value, before + (margin if direction == "max" else -margin), direction):
-            return replace(state, plateau=value, flat=0)
-        if state.flat + 1 > told.patience:
-            return replace(state, factor=state.factor * told.gamma, flat=0)
-        return replace(state, flat=state.flat + 1)
 
     # ------------------------------------------------------------------------------------------------- what is told
 
@@ -301,36 +316,3 @@ class _Steps:
         self._tell(Happened.STOPPED, step)
         where = f"step {step} of {self.steps} of phase {self.name}"
         return Stopped(f"stopped at {where}, saved in {self.run.folder.path}; go on with --resume auto", signal)
-
-    def _not_finite(self, err: NotFinite, step: int) -> InputError:
-        """Keep the batch with which the loss broke, and say which it was."""
-        batch = err.batch
-        named = {f"in.{name}": one for name, one in batch.inputs.items()}
-        named |= {f"target.{name}": one for name, one in batch.target.items() if isinstance(one, torch.Tensor)}
-        file = self.run.folder.path / f"bad-batch-{self.name}-{step:08d}.safetensors"
-        with whole(file) as part:
-            save_file(
-                {name: one.detach().cpu().contiguous() for name, one in named.items()},
-                part,
-                {"ids": "\n".join(batch.ids)},
-            )
-        broken = [
-            name
-            for row, name in enumerate(batch.ids)
-            if not all(bool(one[row].isfinite().all()) for one in batch.inputs.values() if one.is_floating_point())
-        ]
-        whose = (
-            f"inputs of {_some(broken)} are not finite" if broken else f"of {_some(batch.ids)}, whose inputs are finite"
-        )
-        return InputError(
-            f"the loss is not finite ({err}) at step {step} of phase {self.name}; its batch ({whose}) is saved as {file};"
-            " mend the data (`zoo data check`), or try a lower optimizer.lr, clip=1 or precision=fp32"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _better(value: float, than: float, direction: str) -> bool:
-    return value > than if direction == "max" else value < than

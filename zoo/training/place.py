@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from zoo.training.config import TrainConfig
 from zoo.training.folder import RUNS, RunFolder
 from zoo.training.recipes import differences
 
-FREE = ("workers", "log_every", "save_every", "keep", "trackers", "micro_batch", "folder")  # may change on the way
+# Settings that may change on the way. A smaller `micro_batch` is for a smaller machine: batch norms and losses of whole
+# batches then see fewer samples at once. Other data in another folder are noticed by their ids.
+FREE = (
+    "workers", "log_every", "save_every", "keep", "trackers", "data.folder", "validation.folder", "phases.*.micro_batch",
+)  # fmt: skip
 
 
 def place(
@@ -49,19 +54,21 @@ def _chosen(config: TrainConfig, out: str | Path | None, resume: str | Path | No
         raise ConfigError(
             f"{folder.path} holds a run already; go on with it with --resume auto, or choose another --out"
         )
-    if path is None:
-        if resume not in (None, "auto"):
-            raise ConfigError(f"{folder.path} has no checkpoint to go on from; see `zoo runs`")
+    if path is None and resume not in (None, "auto"):
+        raise ConfigError(f"{folder.path} has no checkpoint to go on from; see `zoo runs`")
+    if folder.config.is_file():
+        changed = [one for one in differences(folder.read_config(), config) if _matters(one)]
+        if changed:
+            raise ConfigError(
+                f"{folder.path} was begun with other settings ({'; '.join(changed)}); set them back to go on, or begin"
+                " another run with --out"
+            )
+    if path is None:  # what an attempt without a checkpoint told is not this run's
+        for left in (folder.log, folder.metrics):
+            left.unlink(missing_ok=True)
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        return folder, None
-    changed = [one for one in differences(folder.read_config(), config) if _matters(one)]
-    if changed:
-        raise ConfigError(
-            f"{folder.path} was begun with other settings ({'; '.join(changed)}); set them back to go on, or begin"
-            " another run with --out"
-        )
     return folder, path
 
 
 def _matters(line: str) -> bool:
-    return line.partition(":")[0].rpartition(".")[2] not in FREE
+    return not any(fnmatch.fnmatchcase(line.partition(":")[0], pattern) for pattern in FREE)

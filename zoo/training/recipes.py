@@ -19,8 +19,8 @@ from zoo.training.config import Phase, TrainConfig
 
 FOLDER = "recipes"
 ONLY = "train"  # name of the phase of a recipe that has one
-_PHASE = {item.name for item in dataclasses.fields(Phase)}
 _RUN = {item.name for item in dataclasses.fields(TrainConfig)}
+_PHASE = {item.name for item in dataclasses.fields(Phase)} - _RUN  # `data` beside the phases is the run's
 
 
 def recipes(model: str) -> dict[str, Path]:
@@ -74,20 +74,49 @@ def resolve(plain: Any) -> TrainConfig:
 
     if not isinstance(plain, Mapping):
         raise ConfigError(f"a recipe is a mapping of settings, found a {type(plain).__name__}")
+    _refuse_interpolation(plain)
     given = dict(plain)
     shared = {key: given.pop(key) for key in [*given] if key in _PHASE}
     for key in given:
         if key not in _RUN:
             raise ConfigError(_unknown(str(key), _RUN | _PHASE))
     phases = given.pop("phases", None) or {ONLY: {}}
+    if not isinstance(phases, Mapping) or not all(isinstance(one or {}, Mapping) for one in phases.values()):
+        raise ConfigError(
+            f"phases is {phases!r}; expected settings by the phase's name: phases: {{joint: {{epochs: 3}}}}"
+        )
     try:
         base = OmegaConf.merge(OmegaConf.structured(Phase), shared)
-        whole = {name: OmegaConf.merge(base, one or {}) for name, one in phases.items()}
+        whole = {name: _merged(base, one or {}, f"phases.{name}") for name, one in phases.items()}
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), given))
         made = {name: OmegaConf.to_object(one) for name, one in whole.items()}
     except OmegaConfBaseException as err:
         raise ConfigError(_words(err)) from err
     return checked(dataclasses.replace(config, phases=made))
+
+
+def _merged(base: Any, one: Any, where: str) -> Any:
+    """The settings of a phase; what is wrong with them is told with the phase's name."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.merge(base, one)
+    except OmegaConfBaseException as err:
+        raise ConfigError(f"{where}: {_words(err)}") from err
+
+
+def _refuse_interpolation(value: Any) -> None:
+    """A recipe is data: it must not read the environment, from where it would go into cards."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            _refuse_interpolation(key)
+            _refuse_interpolation(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _refuse_interpolation(one)
+    elif isinstance(value, str) and "${" in value:
+        raise ConfigError(f"{value!r} refers to something outside the recipe; write the value itself")
 
 
 def checked(config: TrainConfig) -> TrainConfig:
@@ -96,26 +125,63 @@ def checked(config: TrainConfig) -> TrainConfig:
     Raises:
         ConfigError: a length is missing or told twice, or a number is out of range.
     """
+    _at_least(
+        "",
+        (("log_every", config.log_every, 1), ("keep", config.keep, 1), ("workers", config.workers, 0)),
+        (("save_every", config.save_every), ("validation.every", config.validation and config.validation.every)),
+    )
     for name, phase in config.phases.items():
         if (phase.epochs is None) == (phase.steps is None):
             found = "neither" if phase.epochs is None else "both"
             raise ConfigError(f"phase {name!r} says {found} of epochs and steps; say one: epochs=10")
-        length = phase.epochs if phase.epochs is not None else phase.steps
-        for what, value, least in (
-            ("its length", length, 0),
+        _check_numbers(f"phase {name!r}: ", phase)
+        if phase.schedule.name == "plateau" and phase.schedule.on == "best" and phase.best is None:
+            raise ConfigError(f"phase {name!r}: a plateau needs a metric; say best.metric=loss, or schedule.on=loss")
+        if phase.best is not None and config.validation is None:
+            raise ConfigError("best.metric is chosen, and nothing is measured; say validation.split=val")
+    return config
+
+
+def _check_numbers(where: str, phase: Phase) -> None:
+    optimizer, schedule, best = phase.optimizer, phase.schedule, phase.best
+    _at_least(
+        where,
+        (
+            ("steps", phase.steps, 0),
             ("batch", phase.batch, 1),
             ("micro_batch", phase.micro_batch, 1),
-            ("optimizer.lr", phase.optimizer.lr, 0),
-        ):
-            if value is not None and (value < least or not value):
-                raise ConfigError(f"phase {name!r}: {what} is {value}; expected more than 0")
-        if phase.ema is not None and not 0 <= phase.ema.decay < 1:
-            raise ConfigError(f"phase {name!r}: ema.decay is {phase.ema.decay}; expected from 0 to below 1")
-        if phase.schedule.name == "plateau" and phase.schedule.on == "best" and config.best is None:
-            raise ConfigError(f"phase {name!r}: a plateau needs a metric; say best.metric=loss, or schedule.on=loss")
-    if config.best is not None and config.validation is None:
-        raise ConfigError("best.metric is chosen, and nothing is measured; say validation.split=val")
-    return config
+            ("optimizer.weight_decay", optimizer.weight_decay, 0),
+            ("optimizer.momentum", optimizer.momentum, 0),
+            ("optimizer.warmup", optimizer.warmup, 0),
+            ("optimizer.lr_for", optimizer.lr_for, 1),
+            ("schedule.warmup", schedule.warmup, 0),
+            ("schedule.patience", schedule.patience, 0),
+            ("best.patience", best and best.patience, 1),
+            ("lora.rank", phase.lora and phase.lora.rank, 1),
+        ),
+        (
+            ("epochs", phase.epochs),
+            ("optimizer.lr", optimizer.lr),
+            ("schedule.interval", schedule.interval),
+            ("layer_decay", phase.layer_decay),
+            ("clip", phase.clip),
+        ),
+    )
+    shares = {"optimizer.betas": optimizer.betas, "ema.decay": (phase.ema.decay,) if phase.ema else ()}
+    for what, values in shares.items():
+        if not all(0 <= one < 1 for one in values):
+            told = values[0] if len(values) == 1 else [*values]
+            raise ConfigError(f"{where}{what} is {told}; expected from 0 to below 1")
+
+
+def _at_least(where: str, bounded: Sequence[tuple[str, Any, float]], positive: Sequence[tuple[str, Any]]) -> None:
+    """Raise for a number below its least, or that is not above 0; `None` = not said."""
+    for what, value, least in bounded:
+        if value is not None and value < least:
+            raise ConfigError(f"{where}{what} is {value}; expected at least {least}")
+    for what, value in positive:
+        if value is not None and not value > 0:
+            raise ConfigError(f"{where}{what} is {value}; expected more than 0")
 
 
 def written_out(config: TrainConfig) -> str:
@@ -189,12 +255,16 @@ def _changes(overrides: Sequence[str]) -> Any:
 
 
 def _check_effect(written: Mapping[str, Any], changes: Any) -> None:
-    """Raise if a setting for all phases is one that every phase has of its own."""
-    phases = written.get("phases")
-    if not phases:
-        return
-    for key in changes:
-        if key in _PHASE and all(key in (one or {}) for one in phases.values()):
+    """Raise for settings of phases that the recipe has not, and for those that every phase has of its own."""
+    phases = written.get("phases") or {ONLY: {}}
+    for name in changes.get("phases") or ():
+        if name not in phases:
+            near = difflib.get_close_matches(str(name), phases, n=1)
+            told = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(phases)}"
+            raise ConfigError(f"the recipe has no phase {name!r}; {told}")
+    own = [set(_flat(one or {})) for one in phases.values()]
+    for key in _flat({key: value for key, value in changes.items() if key in _PHASE}):
+        if all(key in one for one in own):
             names = ", ".join(f"phases.{name}.{key}" for name in phases)
             raise ConfigError(f"{key} would have no effect: each phase says its own; change {names}")
 

@@ -31,9 +31,10 @@ class Rates:
             step: of the phase.
             start: factor at the beginning of the warm-up, where a group has its own.
         """
-        at = step // self.per_epoch * self.per_epoch if self.schedule.by == "epoch" else step
+        epoch_began = step // self.per_epoch * self.per_epoch
+        at = epoch_began if self.schedule.by == "epoch" else step
         warmup = self._warmup
-        after = self._fall(at, 0 if self.schedule.overlap else warmup)
+        after = self._fall(step if self.schedule.by == "step" else epoch_began, 0 if self.schedule.overlap else warmup)
         if at >= warmup:
             return after
         begin = self.schedule.start if start is None else start
@@ -49,7 +50,7 @@ class Rates:
 
     @property
     def _warmup(self) -> float:
-        return self.schedule.warmup * self.unit
+        return max(self.schedule.warmup * self.unit, self.schedule.warmup_least)
 
     def _fall(self, at: float, origin: float) -> float:
         told = self.schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import hashlib
 import importlib
 import inspect
 import warnings
@@ -18,12 +19,12 @@ from zoo import registry
 from zoo.builders import builder_of
 from zoo.datasets.opening import check_splits, open_dataset
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, some
 from zoo.model import Model, load
 from zoo.spec import Task, Variant
 from zoo.tasks.objective import Objective
-from zoo.training.config import Data, Phase, TrainConfig
-from zoo.training.measuring import Validating
+from zoo.training.config import Phase, TrainConfig
+from zoo.training.measuring import Validating, score_names
 
 OBJECTIVES = {  # of tasks, where a recipe names none; a model of points brings its own
     Task.PRETRAIN: "zoo.tasks.losses.labels:Labels",
@@ -61,8 +62,8 @@ def variant_of(config: TrainConfig, classes: Sequence[str]) -> Variant:
         return replace(variant, classes=tuple(classes), colours=colours, void=kept, config=told)
     if classes and variant.classes and len(classes) != len(variant.classes):
         raise ConfigError(
-            f"the data have {len(classes)} classes ({_some(classes)}), the head of {config.model} has"
-            f" {len(variant.classes)} ({_some(variant.classes)}); a head of its own: classes=data fresh=[head.*]"
+            f"the data have {len(classes)} classes ({some(classes)}), the head of {config.model} has"
+            f" {len(variant.classes)} ({some(variant.classes)}); a head of its own: classes=data fresh=[head.*]"
         )
     if classes and variant.classes and tuple(classes) != variant.classes:
         first = next(pair for pair in zip(classes, variant.classes, strict=True) if pair[0] != pair[1])
@@ -82,7 +83,7 @@ def begin(config: TrainConfig, variant: Variant, device: torch.device) -> Model:
     """
     entry, own = registry.find(config.model)
     reference = config.model if config.start == "weights" else config.start
-    if config.start == "weights" and variant == own:
+    if config.start == "weights" and variant == own and not config.fresh:
         return load(config.model, device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -98,18 +99,29 @@ def begin(config: TrainConfig, variant: Variant, device: torch.device) -> Model:
 
 
 def _transfer(module: nn.Module, source: Mapping[str, Tensor], config: TrainConfig, reference: str) -> None:
-    """Copy weights by key; what is not there, or of another size, must be fresh, what is not wanted must be dropped."""
+    """Copy weights by key but those that are fresh; what is not there, or of another size, must be fresh, and what is not
+    wanted must be dropped.
+    """
     own = module.state_dict()
-    random = [key for key, value in own.items() if key not in source or source[key].shape != value.shape]
+    for pattern in (*config.fresh, *config.dropped):
+        if not any(_fits(key, (pattern,)) for key in (*own, *source)):
+            raise ConfigError(
+                f"{pattern!r} fits no weights of {config.model} or {reference}; they are called {some([*own])}"
+            )
+    random = [
+        key
+        for key, value in own.items()
+        if key not in source or source[key].shape != value.shape or _fits(key, config.fresh)
+    ]
     if lost := [key for key in random if not _fits(key, config.fresh)]:
         raise ConfigError(
             f"{reference} has no weights, or of another size, for {len(lost)} of {len(own)} keys of {config.model}:"
-            f" {_some(lost)}; to begin these at random say fresh=[{lost[0].rpartition('.')[0] or lost[0]}*]"
+            f" {some(lost)}; to begin these at random say fresh=[{lost[0].rpartition('.')[0] or lost[0]}*]"
         )
     left = [key for key in source if key not in own and not _fits(key, (*config.dropped, *config.fresh))]
     if left:
         raise ConfigError(
-            f"{reference} has {len(left)} keys that {config.model} has not: {_some(left)};"
+            f"{reference} has {len(left)} keys that {config.model} has not: {some(left)};"
             f" to leave them out say dropped=[{left[0].rpartition('.')[0] or left[0]}*]"
         )
     kept = {key: value for key, value in source.items() if key in own and key not in random}
@@ -118,10 +130,6 @@ def _transfer(module: nn.Module, source: Mapping[str, Tensor], config: TrainConf
 
 def _fits(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def objective_of(model: Model, phase: Phase) -> Objective:
@@ -141,6 +149,8 @@ def objective_of(model: Model, phase: Phase) -> Objective:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as err:
         raise ConfigError(f"cannot import the objective {path}: {err}") from err
+    if not (isinstance(kind, type) and issubclass(kind, Objective)):  # a recipe must not call whatever it names
+        raise ConfigError(f"{path} is no objective; expected a subclass of zoo.tasks.objective.Objective")
     known_options = inspect.signature(kind).parameters
     for option in phase.objective_options:
         if option not in known_options:
@@ -150,8 +160,10 @@ def objective_of(model: Model, phase: Phase) -> Objective:
                 + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known_options)}")
             )
     extra = {"variant": model.variant} if "variant" in known_options else {}
-    made: Objective = kind(**phase.objective_options, **extra)
-    return made
+    try:
+        return kind(**phase.objective_options, **extra)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"objective {named or attribute} with {phase.objective_options}: {err}") from err
 
 
 def accelerator_of(config: TrainConfig) -> Any:
@@ -181,6 +193,7 @@ def accelerator_of(config: TrainConfig) -> Any:
         raise ConfigError(
             f"precision={config.precision} is not possible here: {err}; say precision=bf16 or precision=fp32"
         ) from err
+    made.gradient_accumulation_steps = 1  # a setting of `accelerate config` would divide gradients once more
     if made.distributed_type.value in SHARDED:
         raise ConfigError(
             f"Accelerate is set to {made.distributed_type.value}, and zoo trains with whole weights on each process; start"
@@ -190,36 +203,71 @@ def accelerator_of(config: TrainConfig) -> Any:
     return made
 
 
+def reader_of(config: TrainConfig, variant: Variant, phase: Phase | None = None) -> Reader:
+    """The training samples, of a run or as one of its phases reads them."""
+    told = (
+        config.data
+        if phase is None or phase.data is None
+        else replace(
+            config.data,
+            split=phase.data.split or config.data.split,
+            options={**config.data.options, **phase.data.options},
+        )
+    )
+    return open_dataset(told.dataset, told.folder, split=told.split, options=told.options, variant=variant)
+
+
+def same_samples(reader: Reader, before: str) -> str:
+    """A digest of the samples' ids.
+
+    Raises:
+        ConfigError: it was another one `before`, when the run was begun; empty = it has just begun.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for one in reader.ids:
+        digest.update(one.encode() + b"\0")
+    if before and digest.hexdigest() != before:
+        raise ConfigError(
+            f"the training data are not those with which the run was begun (now {len(reader.ids)} samples, such as"
+            f" {reader.ids[0]}); give the same, or begin another run with --out"
+        )
+    return digest.hexdigest()
+
+
 def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
     """Readers of training and validation, checked against each other and the head; and the variant that is trained.
 
     Raises:
         InputError: they cannot be read, are empty, or share samples.
-        ConfigError: they do not fit the head.
+        ConfigError: they do not fit the head, or a metric is chosen that is not measured.
     """
     _, variant = registry.find(config.model)
-
-    def opened(data: Data, part: str) -> Reader:
-        try:
-            return open_dataset(data.dataset, data.folder, split=data.split, options=data.options, variant=variant)
-        except (InputError, ConfigError) as err:
-            names = ", ".join(f"{part}.{name}" for name in ("dataset", "folder", "split", "options"))
-            raise type(err)(f"{err} (settings: {names})") from err
-
-    reader = opened(config.data, "data")
+    reader = reader_of(config, variant)
     trained = variant_of(config, reader.classes)
     told = config.validation
     if told is None:
         return reader, None, trained
-    held = opened(
-        Data(
-            dataset=told.dataset or config.data.dataset,
-            folder=told.folder or config.data.folder,
-            split=told.split,
-            options={**(config.data.options if told.dataset is None else {}), **told.options},
-        ),
-        "validation",
+    held = open_dataset(
+        told.dataset or config.data.dataset,
+        told.folder or config.data.folder,
+        split=told.split,
+        options={**(config.data.options if told.dataset is None else {}), **told.options},
+        variant=variant,
     )
     check_splits(reader, held)
-    gallery = reader if told.protocol in ("knn", "probe") else None
-    return reader, Validating(told=told, reader=held, gallery=gallery), trained
+    validating = Validating(told=told, reader=held, gallery=reader if told.protocol in ("knn", "probe") else None)
+    _check_metrics(config, validating, trained)
+    return reader, validating, trained
+
+
+def _check_metrics(config: TrainConfig, validating: Validating, variant: Variant) -> None:
+    """Raise, before hours are spent, where the best is chosen by what is not measured."""
+    chosen = {phase.best.metric for phase in config.phases.values() if phase.best is not None}
+    known = score_names(config, validating, variant) if chosen else None
+    for metric in chosen:
+        if known is not None and metric not in known:
+            near = difflib.get_close_matches(metric, known, n=1)
+            raise ConfigError(
+                f"best.metric={metric} is not measured"
+                + (f"; did you mean {near[0]!r}?" if near else f"; there are {some(known, 8)}")
+            )

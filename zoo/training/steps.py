@@ -6,7 +6,7 @@ import math
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from zoo.datasets.sample import Batch
 from zoo.datasets.seeds import seed_of
+from zoo.tasks.across import idle
 from zoo.tasks.objective import Moment
 from zoo.training.interruption import Interruption
-from zoo.training.learner import Learner
+from zoo.training.learner import Learner, Terms
 from zoo.training.order import Part
 
 Number = Tensor | float
@@ -40,7 +41,7 @@ class Stepper:
         wrapped: with it.
         clip: largest norm of the gradient; `None` = any.
         interruption: whether this process was asked to stop.
-        totals: this process's share of the loss and of its terms, added up since they were last taken.
+        totals: this process's share of the loss and of its terms, added up since they were last taken; float64.
         norm: of the gradient at the last step, where it was clipped.
     """
 
@@ -69,25 +70,42 @@ class Stepper:
         for number, (part, batch) in enumerate(zip(parts, taken, strict=True)):
             last = number == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                loss = self._loss(self.wrapped(batch, moment), counts, part, batch, len(parts))
+                loss = self._loss(self._terms(part, batch, moment), counts, part, batch, len(parts))
                 self.accelerator.backward(loss)
         if self.clip is not None:
             self.norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            self.learner.objective.after_step(self.learner.network, moment)
+        if not self.skipped:
+            with torch.no_grad():
+                self.learner.objective.after_step(self.learner.network, _anew(moment))
         return asked if self.accelerator.num_processes > 1 else self.interruption.asked
 
-    def take_totals(self) -> dict[str, float]:
-        """Loss and terms, of all processes, added up since the last time."""
+    @property
+    def skipped(self) -> bool:
+        """Whether the last step moved nothing: in half precision the gradient was too large, and will be scaled anew."""
+        return self.accelerator.scaler is not None and bool(self.accelerator.optimizer_step_was_skipped)
+
+    def all_totals(self) -> dict[str, float]:
+        """Loss and terms of all processes, added up since they were last taken; every process calls it."""
         names = sorted(self.totals)
         if not names:
             return {}
-        stacked = torch.stack([self.totals[name].double() for name in names])
-        added = self._added(stacked)
-        self.totals.clear()
+        added = self._added(torch.stack([self.totals[name] for name in names]))
         return dict(zip(names, added.tolist(), strict=True))
+
+    def _terms(self, part: Part, batch: Batch, moment: Moment) -> Terms:
+        """What the objective gives; an idle part changes no running statistics and adds nothing to what is gathered."""
+        if not part.idle:
+            return self.wrapped(batch, _anew(moment))  # type: ignore[no-any-return]
+        modes = {module: module.training for module in self.learner.modules()}
+        self.learner.eval()
+        try:
+            with idle():
+                return self.wrapped(batch, _anew(moment))  # type: ignore[no-any-return]
+        finally:
+            for module, training in modes.items():
+                module.training = training
 
     def _known_counts(self, parts: Sequence[Part], batches: Sequence[Batch]) -> tuple[dict[str, Number], int]:
         """Counts that batches alone decide, over all parts and processes; and the signal that any process got."""
@@ -107,7 +125,7 @@ class Stepper:
 
     def _loss(
         self,
-        terms: Mapping[str, tuple[Tensor, Number, float]],
+        terms: Terms,
         counts: Mapping[str, Number],
         part: Part,
         batch: Batch,
@@ -117,13 +135,12 @@ class Stepper:
         processes = self.accelerator.num_processes
         shares: dict[str, Tensor] = {}
         found = counts
+        device = self.accelerator.device
         if processes > 1 and (unknown := [name for name in terms if name not in counts]):
-            own = torch.stack(
-                [torch.as_tensor(terms[name][1], dtype=torch.float64, device=batch_device(terms)) for name in unknown]
-            )
+            own = torch.stack([torch.as_tensor(terms[name][1], dtype=torch.float64, device=device) for name in unknown])
             found = {**counts, **dict(zip(unknown, self._added(own * (not part.idle)), strict=True))}
-        for name, (total, count, weight) in terms.items():
-            whole = _at_least_one(found.get(name, count))
+        for name, (total, count, weight, least) in terms.items():
+            whole = _divisor(found.get(name, count), least)
             if name not in counts:
                 whole = whole * num_parts
             shares[name] = total * (0.0 if part.idle else weight) / whole
@@ -131,19 +148,14 @@ class Stepper:
         if not math.isfinite(loss.item()):
             raise NotFinite(batch, {name: one.item() for name, one in shares.items()})
         for name, share in (("loss", loss), *(shares.items() if len(shares) > 1 else ())):
-            so_far = self.totals.get(name)
-            self.totals[name] = share.detach() if so_far is None else so_far + share.detach()
+            so_far, now = self.totals.get(name), share.detach().double()
+            self.totals[name] = now if so_far is None else so_far + now
         return loss * processes if processes > 1 else loss
 
     def _added(self, tensor: Tensor) -> Tensor:
         if self.accelerator.num_processes > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
-
-
-def batch_device(terms: Mapping[str, tuple[Tensor, Number, float]]) -> torch.device:
-    """Where the terms of a loss are."""
-    return next(iter(terms.values()))[0].device
 
 
 def seed_step(accelerator: Any, seed: int, step: int) -> None:
@@ -154,8 +166,14 @@ def seed_step(accelerator: Any, seed: int, step: int) -> None:
         torch.cuda.manual_seed(number)
 
 
-def _at_least_one(count: Number) -> Number:
+def _anew(moment: Moment) -> Moment:
+    """The moment with a generator of its own: each part of a step draws what the others draw."""
+    return replace(moment, generator=moment.generator.clone_state())
+
+
+def _divisor(count: Number, least: float) -> Number:
     """A count to divide by: 1 where nothing counted, since the total is 0 then."""
     if isinstance(count, Tensor):
-        return torch.where(count > 0, count, torch.ones_like(count))
-    return count or 1.0
+        count = torch.where(count > 0, count, torch.ones_like(count))
+        return count.clamp(min=least) if least else count
+    return max(count or 1.0, least)
