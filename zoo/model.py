@@ -8,7 +8,7 @@ import importlib.resources
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Origin:
     revision: str | None
     sha256: str | None
     report: LoadReport | None = None
+    made_from: Mapping[str, Any] = field(default_factory=dict)  # what a saved folder says; see `Saved.made_from`
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -246,7 +247,7 @@ def _load_folder(
     saved = read_folder(folder)
     entry, _ = registry.find(saved.model)
     name = origin or f"{saved.model}@{saved.variant.tag} (local)"  # provenance holds no path of this machine
-    told = Origin(name=name, revision=revision, sha256=saved.sha256)
+    told = Origin(name=name, revision=revision, sha256=saved.sha256, made_from=saved.made_from)
     return _with_weights(entry, saved.variant, weights=saved.weights, file=saved.file, origin=told, device=device)
 
 

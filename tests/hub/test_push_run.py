@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -103,8 +104,7 @@ def finished(toy, tmp_path):
             start=start,
             data=Data(dataset=dataset, folder=str(tmp_path / "secret" / "chips"), options={"table": "/home/me/t.csv"}),
             validation=Validation(),
-            best=Best(metric="mIoU"),
-            phases={"train": Phase(steps=20)},
+            phases={"train": Phase(steps=20, best=Best(metric="mIoU"))},
         )
         model = zoo.build("toy@small", device="cpu") if start == "random" else zoo.load("toy@small", device="cpu")
         run.write_config(config)
@@ -244,7 +244,8 @@ def test_what_is_stated_is_published(finished, hub):
 
 def test_doubt_about_noncommercial_data_is_told(finished, hub):
     doubts = publish(finished(dataset="kelp-nc"), "lab/kelp", dry_run=True).doubts
-    assert any("the data are CC-BY-NC-4.0 and the model Apache-2.0" in one for one in doubts)
+    told = "trained on kelp-nc: CC-BY-NC-4.0 forbids commercial use, and Apache-2.0 does not"
+    assert any(told in one and "make sure that the data's terms allow it" in one for one in doubts)
 
 
 def test_run_that_has_no_model_yet_says_how_to_go_on(finished, hub):
@@ -289,6 +290,73 @@ def test_run_that_began_with_a_run_has_the_licence_at_its_root(finished, hub, tm
         else:
             with pytest.raises(ConfigError, match="NonCommercial"):
                 publish(second, "lab/x", licence="Apache-2.0", dry_run=True)
+
+
+def again(finished, start, *, dataset="kelp-open"):
+    """A run on other data that began with the model in a folder, or on the Hub."""
+    run = finished("Apache-2.0", dataset=dataset)
+    config = replace(run.read_config(), start=str(start))
+    model = zoo.load(str(start), device="cpu")
+    run.write_config(config)
+    run.write_environment(config, model, processes=1)
+    model.save(run.model)
+    describe_model(run)
+    return run
+
+
+def trained_on(folder):
+    made = json.loads((folder / "config.json").read_text())["made_from"]
+    return [(one["name"], one["license"]) for one in made["data"]]
+
+
+def test_data_of_earlier_runs_stay_on_the_card_and_are_judged(finished, hub):
+    """Run 1 on NonCommercial data, then two on others: their licences are told of the third as of the first."""
+    first = finished(start="random", dataset="kelp-nc")
+    describe_model(first)
+    third = again(finished, again(finished, first.model).model, dataset="kelp-unknown")
+    assert trained_on(third.model) == [("kelp-nc", "CC-BY-NC-4.0"), ("kelp-open", "CC-BY-4.0"), ("kelp-unknown", None)]
+    assert third.read_environment()["start"]["own"] is True
+    with pytest.raises(ConfigError, match=r"training data \(kelp-unknown\) is not known; .*--data-license CC-BY-4.0"):
+        publish(third, "lab/kelp", licence="MIT", dry_run=True)
+    published = publish(third, "lab/kelp", licence="MIT", data_licence="CC0-1.0")
+    for row in ("kelp-nc: https://example.org/kelp | CC-BY-NC-4.0", "kelp-open: https://example.org/kelp | CC-BY-4.0",
+                "kelp-unknown: https://example.org/kelp | CC0-1.0"):  # fmt: skip
+        assert f"| training data | {row} |" in published.card
+    (doubt,) = [one for one in published.doubts if "trained on" in one]
+    assert "trained on kelp-nc: CC-BY-NC-4.0 forbids commercial use, and MIT does not (NonCommercial)" in doubt
+    sent = json.loads(hub.commits["lab/kelp"][published.pushed.commit]["config.json"])
+    assert sent["made_from"]["data"][2]["license"] == "CC0-1.0"
+
+
+def test_copy_of_a_model_keeps_what_was_said_of_it(finished, tmp_path, hub):
+    """Copied, or loaded and saved again, it is still one's own, and was trained on the same data."""
+    first = finished("CC-BY-NC-4.0", start="random", dataset="kelp-nc")
+    describe_model(first)
+    shutil.copytree(first.model, tmp_path / "copied")
+    zoo.load(str(tmp_path / "copied"), device="cpu").save(tmp_path / "saved")
+    (tmp_path / "environment.json").write_text("{}")  # somebody else's
+    for folder in (tmp_path / "copied", tmp_path / "saved"):
+        assert trained_on(folder) == [("kelp-nc", "CC-BY-NC-4.0")]
+        assert read_folder(folder).weights.license is None
+        card = publish(again(finished, folder), "lab/kelp", licence="MIT", dry_run=True).card
+        assert "| training data | kelp-nc: https://example.org/kelp | CC-BY-NC-4.0 |" in card
+        assert "| weights it began with | toy@small (local) | one's own |" in card
+
+
+def test_what_its_makers_published_under_a_licence_is_nobody_elses_own(finished, hub):
+    first = finished(start="random", dataset="kelp-nc")
+    describe_model(first)
+    published = publish(first, "lab/kelp", licence="CC-BY-SA-4.0")
+    files = hub.commits["lab/kelp"][published.pushed.commit]
+    folder = first.path.parent / "fetched"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    second = again(finished, folder)
+    start = second.read_environment()["start"]
+    assert (start["license"], start["own"]) == ("CC-BY-SA-4.0", False)
+    with pytest.raises(ConfigError, match="ShareAlike"):
+        publish(second, "lab/other", licence="MIT", dry_run=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- command

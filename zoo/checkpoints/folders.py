@@ -29,7 +29,7 @@ from zoo.spec import InputSpec, Kind, ModelSpec, Variant, Weights
 from zoo.spec_json import decode, encode
 
 if TYPE_CHECKING:
-    from zoo.model import Model
+    from zoo.model import Model, Origin
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # of config.json; counted up when an older zoo could not read it
@@ -48,6 +48,9 @@ class Saved:
         file: the weights file.
         sha256: of the file, as `config.json` says and as it was checked.
         zoo_version: that wrote the folder.
+        made_from: what it says of how the weights came about: `name` and `revision` of those they began with, and of a
+            training run `license` of those, whether they are one's `own` (began with random ones), and the `data` of it
+            and of all runs before it. Anybody may have written it.
     """
 
     model: str
@@ -56,6 +59,7 @@ class Saved:
     file: Path
     sha256: str
     zoo_version: str
+    made_from: Mapping[str, Any]
 
 
 def save_model(model: Model, folder: Path, *, golden: Mapping[str, Tensor] | None = None) -> Path:
@@ -134,6 +138,7 @@ def read_folder(folder: Path) -> Saved:
         file=file,
         sha256=sha256,
         zoo_version=str(config.get("zoo_version")),
+        made_from=made if isinstance(made := config.get("made_from"), dict) else {},
     )
 
 
@@ -199,7 +204,7 @@ def _check_target(folder: Path) -> None:
 def _write(model: Model, folder: Path, parts: Path, golden: Mapping[str, Tensor] | None) -> None:
     state = {key: value for key, value in model.module.state_dict().items() if isinstance(value, Tensor)}
     save_safetensors(state, parts / WEIGHTS)
-    licence = (model.variant.weights.license if model.variant.weights else None) or model.spec.licences.weights
+    licence, made = _licence(model), _made_from(model.origin)
     sha256 = sha256_of(parts / WEIGHTS)
     weights = Weights(file=WEIGHTS, sha256=sha256, size=(parts / WEIGHTS).stat().st_size, license=licence)
     variant = replace(model.variant, weights=weights)
@@ -210,7 +215,7 @@ def _write(model: Model, folder: Path, parts: Path, golden: Mapping[str, Tensor]
         "task": model.task.value,
         "license": licence,
         "weights_sha256": sha256,
-        "made_from": {"name": model.origin.name, "revision": model.origin.revision} if model.origin else None,
+        "made_from": made,
         "variant": encode(variant),
     }
     (parts / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
@@ -218,6 +223,20 @@ def _write(model: Model, folder: Path, parts: Path, golden: Mapping[str, Tensor]
     tensors = golden if golden is not None else golden_tensors(model)
     if tensors:
         save_safetensors(tensors, parts / GOLDEN)
+
+
+def _licence(model: Model) -> str | None:
+    """Of the weights; the authors' holds for those that say nothing, but not for one's own."""
+    stated = model.variant.weights.license if model.variant.weights else None
+    own = model.origin is not None and bool(model.origin.made_from.get("own"))
+    return stated if own else stated or model.spec.licences.weights
+
+
+def _made_from(origin: Origin | None) -> dict[str, Any] | None:
+    """What is said of the weights; what a folder said of data and licences stays with them."""
+    if origin is None:
+        return None
+    return {**origin.made_from, "name": origin.name, "revision": origin.revision}
 
 
 def _card(existing: Path, spec: ModelSpec, variant: Variant) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ import torch
 import zoo
 from zoo import registry
 from zoo.checkpoints.folders import read_folder
+from zoo.datasets.opening import find_dataset
 from zoo.plugins import plugins
 from zoo.training.config import TrainConfig
+from zoo.training.licences import TrainedOn
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -26,7 +29,12 @@ GIT_S = 10  # seconds that git may take; a large tree on a slow disk is no reaso
 
 
 def environment(config: TrainConfig, start: Model, *, processes: int) -> dict[str, Any]:
-    """Versions, devices, processes, state of git in the current folder, and the weights that training starts from."""
+    """Versions, devices, processes, state of git in the current folder, the weights that training starts from, and the
+    data of this run and of all before it.
+    """
+    earlier = start.origin.made_from if start.origin else {}
+    _, dataset = find_dataset(config.data.dataset)
+    own = TrainedOn(name=dataset.name, license=dataset.license, source=dataset.source)
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -38,6 +46,7 @@ def environment(config: TrainConfig, start: Model, *, processes: int) -> dict[st
         "processes": processes,
         "git": _git_state(),
         "start": None if config.start == "random" else _start(config, start),
+        "data": [asdict(one) for one in dict.fromkeys((*TrainedOn.read(earlier.get("data")), own))],
     }
 
 
@@ -73,22 +82,23 @@ def _git(*arguments: str) -> str | None:
 
 
 def _start(config: TrainConfig, start: Model) -> dict[str, Any]:
-    origin = start.origin
+    origin, licence = start.origin, licence_of(config.model if config.start == "weights" else config.start)
     return {
         "name": origin.name if origin else config.model,
         "revision": origin.revision if origin else None,
         "sha256": origin.sha256 if origin else None,
-        **_licensed(config),
+        "license": licence,
+        # Of runs that began with random ones; where a licence is stated, somebody gave them on under it.
+        "own": licence is None and bool(origin and origin.made_from.get("own")),
     }
 
 
-def _licensed(config: TrainConfig) -> dict[str, Any]:
-    """`license` of the weights, and whether they are the `own` of runs that began with random ones."""
-    earlier = Path(config.start).parent / "environment.json"  # of the run whose `model/` this is
-    if os.sep in config.start and earlier.is_file():
-        before = json.loads(earlier.read_text(encoding="utf-8"))["start"]
-        return {"license": before["license"], "own": before["own"]} if before else {"license": None, "own": True}
-    return {"license": licence_of(config.model if config.start == "weights" else config.start), "own": False}
+def made_from(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said in a run's model of how it came about, see `zoo.checkpoints.folders.Saved`."""
+    start = environment.get("start")
+    told = {name: (start or {}).get(name) for name in ("name", "revision", "license")}
+    own = "start" in environment and (start is None or bool(start.get("own")))
+    return {**told, "own": own, "data": environment.get("data", [])}
 
 
 def licence_of(reference: str) -> str | None:

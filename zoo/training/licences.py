@@ -6,6 +6,9 @@ This is arithmetic on SPDX expressions, and no advice: it refuses what would mis
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from zoo.errors import ConfigError
 
@@ -16,6 +19,30 @@ _FREE = frozenset(("apache-2.0", "mit", "mit-0", "bsd-2-clause", "bsd-3-clause",
 _WAIVED = frozenset(("cc0-1.0", "unlicense", "0bsd", "pddl-1.0", "dl-de-zero-2.0"))  # ask for nothing at all
 # fmt: on
 _BY = re.compile(r"cc-by-\d\.\d(-\w+)?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedOn:
+    """Data that weights were trained on.
+
+    Attributes:
+        name: of the dataset.
+        license: SPDX; `None` = its description does not say.
+        source: where it is found.
+    """
+
+    name: str
+    license: str | None
+    source: str
+
+    @classmethod
+    def read(cls, rows: Any) -> tuple[TrainedOn, ...]:
+        """What a file says, which anybody may have written: words without marks that a table would take for its own."""
+        found = [one for one in rows if isinstance(one, Mapping)] if isinstance(rows, Sequence) else []
+        words = [{name: _plain(one.get(name)) for name in ("name", "license", "source")} for one in found]
+        return tuple(
+            cls(name=one["name"], license=one["license"] or None, source=one["source"]) for one in words if one["name"]
+        )
 
 
 def spdx(expression: str, what: str) -> str:
@@ -35,18 +62,32 @@ def spdx(expression: str, what: str) -> str:
         ) from err
 
 
-def noncommercial(expression: str) -> bool:
-    return any("-nc" in one for one in _ids(expression))
-
-
 def contradiction(asked: str, base: str) -> str | None:
-    """Why weights that began with others under `base` cannot be published under `asked`; `None` where they can."""
-    asked, base = spdx(asked, "the licence asked for"), spdx(base, "the licence of the base weights")
-    if any(re.search(r"-nd\b", one) for one in _ids(base)):
-        return f"{base} lets nobody share what is made of the weights (NoDerivatives)"
-    if asked.lower() in (base.lower(), *_alternatives(base)):
-        return None
+    """Why what was made of something under `base` cannot be published under `asked`; `None` where it can.
+
+    Who publishes may take one of the alternatives of `base`; who receives may take any of `asked`, so that each must keep
+    what `base` asks for.
+
+    Raises:
+        ConfigError: one of them is no SPDX expression.
+    """
+    asked, base = spdx(asked, "the licence asked for"), spdx(base, "the licence of what it was made of")
+    if "(" in asked and asked != base:
+        return f"{asked} has parentheses, and is too involved to be compared with {base}"
+    for offered in _alternatives(asked):
+        whys = [_kept(offered, one) for one in _alternatives(base)]
+        if None not in whys:
+            return whys[0]
+    return None
+
+
+def _kept(asked: str, base: str) -> str | None:
+    """Why `asked`, one alternative, drops what `base`, one alternative, asks for."""
     ids = _ids(base)
+    if any(re.search(r"-nd\b", one) for one in ids):
+        return f"{base} lets nobody share what is made of it (NoDerivatives)"
+    if asked == base:
+        return None
     if all(one in _WAIVED for one in ids):
         return None
     if any(one in _WAIVED for one in _ids(asked)):
@@ -54,9 +95,11 @@ def contradiction(asked: str, base: str) -> str | None:
     if all(one in _FREE | _WAIVED or _BY.fullmatch(one) for one in ids):
         return None
     if len(ids) == 1 and re.match(r"cc-by-nc-\d", ids[0]):
-        return None if noncommercial(asked) else f"{base} forbids commercial use, which {asked} allows (NonCommercial)"
+        if any(one.startswith("cc-by-nc-") for one in _ids(asked)):
+            return None
+        return f"{base} forbids commercial use, and {asked} does not (NonCommercial)"
     if any("-sa-" in one for one in ids):
-        return f"{base} asks that what is made of the weights has the same licence (ShareAlike), not {asked}"
+        return f"{base} asks that what is made of it has the same licence (ShareAlike), not {asked}"
     return f"{base} is not known to allow another licence, such as {asked}"
 
 
@@ -82,5 +125,9 @@ def _ids(expression: str) -> list[str]:
 
 
 def _alternatives(expression: str) -> list[str]:
-    """The licences between which an expression leaves the choice, in small."""
-    return [] if "(" in expression else [one.strip() for one in expression.lower().split(" or ")]
+    """The licences between which an expression leaves the choice; of one with parentheses itself, as if all held."""
+    return [expression] if "(" in expression else re.split(r"\s+or\s+", expression, flags=re.IGNORECASE)
+
+
+def _plain(text: Any) -> str:
+    return " ".join(re.sub(r"[|`<>\[\]]", " ", text).split()) if isinstance(text, str) else ""

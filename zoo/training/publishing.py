@@ -11,19 +11,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo import registry
 from zoo.cards import empty_sections
 from zoo.checkpoints.folders import CARD, CONFIG
-from zoo.datasets.opening import find_dataset
 from zoo.errors import ConfigError
 from zoo.hub.push import Pushed, push
 from zoo.training.config import TrainConfig
 from zoo.training.folder import RunFolder
-from zoo.training.licences import contradiction, noncommercial, spdx
-from zoo.training.run_cards import Licensed, card_of, relicensed
+from zoo.training.licences import TrainedOn, contradiction, spdx
+from zoo.training.run_cards import Licensed, card_of, described
 
 RANDOM = "random"  # `TrainConfig.start` of a run that began with no weights
 
@@ -77,7 +76,7 @@ def publish(
         )
     licensed = licences_of(run, config, licence=licence, data_licence=data_licence, retry=f"zoo push {run.path} {repo}")
     card = card_of(run, repo, licensed)
-    with _staged(run, card, licensed.model) as folder:
+    with _staged(run, card, licensed) as folder:
         pushed = push(folder, repo, dry_run=dry_run, private=private, message=message)
     return Published(pushed=pushed, card=card, doubts=tuple(_doubts(run, card, licensed)))
 
@@ -91,7 +90,7 @@ def licences_of(
         run: that is published.
         config: of the run.
         licence: asked for.
-        data_licence: as the user says.
+        data_licence: as the user says, of data whose description does not.
         retry: the command that a message completes.
 
     Raises:
@@ -106,7 +105,7 @@ def licences_of(
     asked = spdx(licence or base or "", "--license")
     if base is not None and (why := contradiction(asked, base)):
         raise ConfigError(f"{run.path} began with weights of another licence: {why}; try {retry} --license {base}")
-    return Licensed(model=asked, base=base, data=_data_licence(config, data_licence, retry))
+    return Licensed(model=asked, base=base, data=_data_licences(run, config, data_licence, retry))
 
 
 # ------------------------------------------------------------------------------------------------------------ licences
@@ -114,41 +113,53 @@ def licences_of(
 
 def _base_licence(run: RunFolder, config: TrainConfig) -> str | None:
     start = run.read_environment().get("start")
-    if start is not None and start["own"]:
+    if start is not None and start.get("own"):
         return None
     if start is None:
         raise ConfigError(
             f"{run.environment} does not say which weights the run began with, so that their licence is unknown;"
             f" train again with this zoo: zoo train {config.model} {config.recipe or 'RECIPE'}"
         )
-    if start["license"] is None:
+    if start.get("license") is None:
         authors = registry.find(config.model)[0].spec.repository or "their repository"
         raise ConfigError(
-            f"{run.path} began with {start['name']}, whose licence its authors do not state, so that nobody may publish"
+            f"{run.path} began with {start.get('name')}, whose licence its authors do not state, so that nobody may publish"
             f" what was made of it; ask them ({authors}), or train from random weights: start=random"
         )
-    return spdx(start["license"], f"the licence of {start['name']}")
+    return spdx(start["license"], f"the licence of {start.get('name')}")
 
 
-def _data_licence(config: TrainConfig, told: str | None, retry: str) -> str:
-    _, dataset = find_dataset(config.data.dataset)
-    if dataset.license is None and told is None:
+def _data_licences(run: RunFolder, config: TrainConfig, told: str | None, retry: str) -> tuple[TrainedOn, ...]:
+    """The data of the run and of those before it, each with its licence; `told` is that of those that do not say."""
+    data = TrainedOn.read(run.read_environment().get("data"))
+    if not data:
         raise ConfigError(
-            f"the licence of the training data ({dataset.name}) is not known; see {dataset.source} and say it:"
-            f" {retry} --data-license CC-BY-4.0"
+            f"{run.environment} does not say what the run was trained on, so that its licence is unknown; train again"
+            f" with this zoo: zoo train {config.model} {config.recipe or 'RECIPE'}"
         )
-    known = spdx(dataset.license, f"the licence of {dataset.name}") if dataset.license else None
-    said = spdx(told, "--data-license") if told else known
-    if known and said != known:
-        raise ConfigError(f"--data-license is {said}, and {dataset.name} is under {known}; leave the option out")
-    return said or ""
+    unknown = [one for one in data if one.license is None]
+    if unknown and told is None:
+        raise ConfigError(
+            f"the licence of the training data ({', '.join(one.name for one in unknown)}) is not known; see"
+            f" {' and '.join(one.source for one in unknown)} and say it: {retry} --data-license CC-BY-4.0"
+        )
+    said = spdx(told, "--data-license") if told else None
+    known = [
+        replace(one, license=said if one.license is None else spdx(one.license, f"the licence of {one.name}"))
+        for one in data
+    ]
+    if said and not unknown and said not in {one.license for one in known}:
+        stated = " and ".join(f"{one.name} is under {one.license}" for one in known)
+        raise ConfigError(f"--data-license is {said}, and {stated}; leave the option out")
+    return tuple(known)
 
 
 def _doubts(run: RunFolder, card: str, licensed: Licensed) -> Iterator[str]:
     for title in empty_sections(card):
         yield f"the card's section {title!r} is empty; write it in {run.model / CARD} and push again"
-    if noncommercial(licensed.data or "") and not noncommercial(licensed.model or ""):
-        yield f"the data are {licensed.data} and the model {licensed.model}: make sure that the data's terms allow it"
+    for one in licensed.data:
+        if why := contradiction(licensed.model or "", one.license or ""):
+            yield f"the model was trained on {one.name}: {why}; make sure that the data's terms allow it"
     if not run.read_metrics():
         yield "the card has no measurements: the run has no metrics.json"
 
@@ -157,8 +168,8 @@ def _doubts(run: RunFolder, card: str, licensed: Licensed) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _staged(run: RunFolder, card: str, licence: str | None) -> Iterator[Path]:
-    """A folder with the model's files, the card, and the licence that was chosen; removed at the end."""
+def _staged(run: RunFolder, card: str, licensed: Licensed) -> Iterator[Path]:
+    """A folder with the model's files, the card, and the licences that hold; removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=".push-", dir=run.path))
     try:
         for file in run.model.glob("*.safetensors"):
@@ -166,7 +177,7 @@ def _staged(run: RunFolder, card: str, licence: str | None) -> Iterator[Path]:
                 os.link(file, folder / file.name)
             except OSError:  # a file system without links
                 shutil.copyfile(file, folder / file.name)
-        (folder / CONFIG).write_text(relicensed(run.model, licence), encoding="utf-8")
+        (folder / CONFIG).write_text(described(run, licensed), encoding="utf-8")
         (folder / CARD).write_text(card, encoding="utf-8")
         yield folder
     finally:

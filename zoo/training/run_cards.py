@@ -7,19 +7,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from zoo import registry
 from zoo.cards import PIPELINES, filled_card, licence_fields, render_card, sensors, without_fields
 from zoo.checkpoints.folders import CARD, CONFIG, GOLDEN, Saved, read_folder, read_golden
-from zoo.datasets.opening import find_dataset
 from zoo.describe import describe
 from zoo.errors import SpecError
 from zoo.io.whole import whole
 from zoo.spec import ModelSpec
 from zoo.training.config import TrainConfig, Validation
+from zoo.training.environment import made_from
 from zoo.training.folder import RunFolder
+from zoo.training.licences import TrainedOn
 
 OURS = ("license", "license_name", "base_model", "base_model_relation")  # header fields of which none may be left over
 INTERVAL = 0.95  # of a metric's interval, as `zoo.tasks.metrics.sums` makes it
@@ -32,12 +33,12 @@ class Licensed:
     Attributes:
         model: of what is published; `None` = not chosen yet.
         base: of the weights that it began with; `None` where it began with random ones.
-        data: of what it was trained on; `None` = not known yet.
+        data: what it and the runs before it were trained on.
     """
 
     model: str | None
     base: str | None
-    data: str | None
+    data: tuple[TrainedOn, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,19 +56,22 @@ class _Told:
 
 
 def describe_model(run: RunFolder) -> None:
-    """Put into `model/` what `Model.save` cannot know: the run's card, and the licence of the weights it began with."""
-    base = (run.read_environment().get("start") or {}).get("license")
-    _, dataset = find_dataset(run.read_config().data.dataset)
-    card = card_of(run, None, Licensed(model=base, base=base, data=dataset.license))
-    for name, text in ((CONFIG, relicensed(run.model, base)), (CARD, card)):
+    """Put into `model/` what `Model.save` cannot know: the run's card, what it was made of, and under which licence."""
+    environment = run.read_environment()
+    base = (environment.get("start") or {}).get("license")
+    licensed = Licensed(model=base, base=base, data=TrainedOn.read(environment.get("data")))
+    for name, text in ((CONFIG, described(run, licensed)), (CARD, card_of(run, None, licensed))):
         with whole(run.model / name) as part:
             part.write_text(text, encoding="utf-8")
 
 
-def relicensed(folder: Path, licence: str | None) -> str:
-    """The `config.json` of a saved model with another licence."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    config["license"] = config["variant"]["weights"]["license"] = licence
+def described(run: RunFolder, licensed: Licensed) -> str:
+    """The `config.json` of a run's model, with what it was made of, and under which licence."""
+    config = json.loads((run.model / CONFIG).read_text(encoding="utf-8"))
+    config["license"] = config["variant"]["weights"]["license"] = licensed.model
+    config["made_from"] = made_from(run.read_environment()) | {
+        "data": [dataclasses.asdict(one) for one in licensed.data]
+    }
     return json.dumps(config, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -186,14 +190,15 @@ def _facts(told: _Told) -> Iterator[str]:
 
 def _licence_table(told: _Told) -> Iterator[str]:
     start, licensed = told.environment.get("start"), told.licensed
-    _, dataset = find_dataset(told.config.data.dataset)
     yield "| licence of | | |"
     yield "|---|---|---|"
     yield f"| this model | | {licensed.model or 'not chosen yet'} |"
     if start:
+        base = licensed.base or ("one's own" if start.get("own") else "not stated")
         revision = f" at {start['revision']}" if start.get("revision") else ""
-        yield f"| weights it began with | {start['name']}{revision} | {licensed.base or 'not stated'} |"
-    yield f"| training data | {dataset.name}: {dataset.source} | {licensed.data or 'not known'} |"
+        yield f"| weights it began with | {start['name']}{revision} | {base} |"
+    for one in licensed.data:
+        yield f"| training data | {one.name}: {one.source} | {one.license or 'not known'} |"
 
 
 def _metric_table(measured: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
