@@ -81,3 +81,24 @@ def test_pages_name_files_that_exist():
     for page in DOCS.glob("*.md"):
         for path in re.findall(r"`((?:docs|plugins|tests|tools|zoo)/[\w/.-]+)`", page.read_text()):
             assert (DOCS.parent / path).exists(), f"{page.name} names {path}"
+
+
+def test_evaluation_prints_what_its_page_shows(zoo_command):
+    """Numbers to a few samples of three hundred: another processor rounds otherwise, and a neighbour changes places."""
+    (shown,) = [block["code"] for block in blocks("evaluate.md") if block["language"] == "console"]
+    command, _, told = shown.removeprefix("$ zoo ").partition("\n")
+    code, out, err = zoo_command(*shlex.split(command))
+    assert code == 0, err
+    number = re.compile(r"\d\.\d{4}")
+    assert [number.sub("#", line) for line in out.splitlines()] == [number.sub("#", line) for line in told.splitlines()]
+    found, expected = ([float(one) for one in number.findall(text)] for text in (out, told))
+    assert len(expected) == 4 * 3 + 9
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_evaluation_in_python_is_as_its_page_says():
+    (code,) = [block["code"] for block in blocks("evaluate.md") if block["language"] == "python"]
+    known = {}
+    exec(compile(code.replace("300", "30"), "evaluate.md", "exec"), known)
+    assert known["found"].num_samples == 30
+    assert 0 <= known["found"].figures["accuracy"].low <= known["found"].values["accuracy"]

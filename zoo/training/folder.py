@@ -4,7 +4,7 @@
 
     runs/smarties-vit-b-finetune-001/
         config.yaml        the resolved configuration
-        environment.json   versions, devices, processes, state of git; where the weights came from
+        environment.json   versions, devices, processes, state of git; the weights it began with, and all data behind them
         log.jsonl          one line per event
         metrics.json       best and last measurements
         curves.png         loss, learning rate, measurements
