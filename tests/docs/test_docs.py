@@ -84,7 +84,7 @@ def test_pages_name_files_that_exist():
 
 
 def test_evaluation_prints_what_its_page_shows(zoo_command):
-    """Numbers to a few samples of three hundred: another processor rounds otherwise, and a neighbour changes places."""
+    """To a few samples of three hundred, and one or two of a class: other processors round otherwise."""
     (shown,) = [block["code"] for block in blocks("evaluate.md") if block["language"] == "console"]
     command, _, told = shown.removeprefix("$ zoo ").partition("\n")
     code, out, err = zoo_command(*shlex.split(command))
@@ -93,7 +93,8 @@ def test_evaluation_prints_what_its_page_shows(zoo_command):
     assert [number.sub("#", line) for line in out.splitlines()] == [number.sub("#", line) for line in told.splitlines()]
     found, expected = ([float(one) for one in number.findall(text)] for text in (out, told))
     assert len(expected) == 4 * 3 + 9
-    assert found == pytest.approx(expected, abs=0.03)
+    assert found[:12] == pytest.approx(expected[:12], abs=0.03)
+    assert found[12:] == pytest.approx(expected[12:], abs=0.25)
 
 
 def test_evaluation_in_python_is_as_its_page_says():

@@ -9,7 +9,7 @@ samples, `frozen` by labels of pixels, each compared with (or fitted on) a galle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -97,9 +97,7 @@ def measure(
         wait_for_all(crew)
         figures: dict[str, Figure] = metric.compute()
     told = {"batch_size": batch_size, "precision": precision, "limit": limit, "bootstrap": bootstrap, **metric_options}
-    if known is not None:
-        told |= {"gallery_samples": len(known.features)}
-        told |= {name: value for name, value in asdict(judging).items() if name in _decisive(protocol)}
+    told |= {} if known is None else _decisive(protocol, judging) | {"gallery_samples": len(known.features)}
     return Evaluation(
         model=model.spec.name,
         variant=model.variant.tag,
@@ -227,7 +225,7 @@ def _named(model: Model, variant: Variant) -> Tensor:
     return class_vectors(flat.reshape(len(variant.classes), len(templates), -1)).to(model.device)
 
 
-def _decisive(protocol: str) -> tuple[str, ...]:
+def _decisive(protocol: str, judging: Judging) -> dict[str, Any]:
     """Settings that decide the numbers of a protocol."""
-    fitting = ("epochs", "batch", "lr", "seed", "shots")
-    return ("neighbours", "temperature", "shots", "seed") if protocol == "knn" else fitting
+    neighbours, fitting = ("neighbours", "temperature", "shots", "seed"), ("epochs", "batch", "lr", "seed", "shots")
+    return {name: getattr(judging, name) for name in (neighbours if protocol == "knn" else fitting)}

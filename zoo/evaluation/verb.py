@@ -73,10 +73,7 @@ def evaluate(
         InputError: the data do not fit the model.
         ConfigError: an option is wrong.
     """
-    if (folds is None) != (block_km is None):
-        raise ConfigError("spatial folds need their number and the side of a block: --folds 5 --block-km 100")
-    if folds is not None and limit is not None:
-        raise ConfigError("folds are of all samples; leave --limit out")
+    _check_folds(folds, block_km, limit)
     if not isinstance(model, Model):
         model = load(home_of(model), device=device, offline=offline)
     reader, named = _opened(model, dataset, folder, split, options)
@@ -85,32 +82,40 @@ def evaluate(
         theirs = {**options, **gallery_options}
         source = theirs.pop("folder", folder)
         known = _opened(model, dataset, source, gallery, theirs)[0] if isinstance(gallery, str) else gallery
-    passes = 1 if folds is None else 2
-    total = sum(min(len(one.ids), limit or len(one.ids)) for one in (reader, known) if one is not None) * passes
+    by_folds: dict[str, Any] = {} if folds is None else {"folds": folds, "block_km": block_km}
+    total = sum(min(len(one.ids), limit or len(one.ids)) for one in (reader, known) if one is not None)
+    total *= 2 if by_folds else 1  # of all samples, and once more by fold
     with progress(-(-total // processes().num_processes), f"{model.name} on {named or 'data'}") as advance:
-        given: dict[str, Any] = {
-            "protocol": protocol,
-            "gallery": known,
-            "batch_size": batch_size,
-            "workers": workers,
-            "bootstrap": bootstrap,
-            "precision": precision,
-            "metric_options": metric_options,
-            "judging": judging,
-            "dataset": named,
-            "split": split if named else "",
-            "advance": advance,
-        }
-        if folds is None or block_km is None:
-            found = measure(model, reader, limit=limit, **given)
-        else:
-            found = measure_folds(model, reader, folds=folds, block_km=block_km, **given)
+        found = (measure_folds if by_folds else measure)(
+            model,
+            reader,
+            protocol=protocol,
+            gallery=known,
+            batch_size=batch_size,
+            workers=workers,
+            limit=limit,
+            bootstrap=bootstrap,
+            precision=precision,
+            metric_options=metric_options,
+            judging=judging,
+            dataset=named,
+            split=split if named else "",
+            advance=advance,
+            **by_folds,
+        )
     read = {f"data.{name}": value for name, value in options.items()}
     if known is not None:
         read |= {f"gallery.{name}": value for name, value in gallery_options.items() if name != "folder"}
         read |= {"gallery": gallery} if isinstance(gallery, str) else {}
     told = {**found.provenance.options, **{name: _plain(value) for name, value in read.items()}}
     return replace(found, provenance=replace(found.provenance, options=told))
+
+
+def _check_folds(folds: int | None, block_km: float | None, limit: int | None) -> None:
+    if (folds is None) != (block_km is None):
+        raise ConfigError("spatial folds need their number and the side of a block: --folds 5 --block-km 100")
+    if folds is not None and limit is not None:
+        raise ConfigError("folds are of all samples; leave --limit out")
 
 
 def home_of(reference: str) -> str:
