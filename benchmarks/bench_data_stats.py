@@ -20,7 +20,8 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from zoo.datasets.statistics import statistics, windows_of
+from zoo.datasets.countable import windows_of
+from zoo.datasets.statistics import statistics
 from zoo.io.rasters import gdal, open_raster
 
 SIDE, BANDS = 4096, 4

@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from zoo.datasets import distributions, statistics
+from zoo.datasets import countable, distributions, statistics
 from zoo.datasets.declared import compare
 from zoo.datasets.distributions import Tally
 from zoo.datasets.statistics import statistics as count
@@ -90,7 +90,7 @@ def test_few_floats_are_exact_and_what_is_no_data_does_not_count():
 
 
 def test_threads_and_what_they_read_ahead_change_no_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(statistics, "WINDOW_NUMBERS", 3 * 64 * 64)
+    monkeypatch.setattr(countable, "WINDOW_NUMBERS", 3 * 64 * 64)
     monkeypatch.setattr(distributions, "KEPT", 10_000)
     rng = np.random.default_rng(3)
     path = write(tmp_path / "a.tif", rng.normal(1e6, 1, (3, 320, 260)).astype(np.float32))
@@ -117,7 +117,7 @@ def test_a_folder_of_rasters_counts_as_one(tmp_path, block):
 
 
 def test_a_sample_reads_so_many_windows_and_says_of_how_many(tmp_path, monkeypatch):
-    monkeypatch.setattr(statistics, "WINDOW_NUMBERS", 64 * 64)
+    monkeypatch.setattr(countable, "WINDOW_NUMBERS", 64 * 64)
     pixels = np.arange(16, dtype=np.uint16).repeat(64 * 64).reshape(16, 64, 64)
     mosaic = pixels.reshape(4, 4, 64, 64).transpose(0, 2, 1, 3).reshape(1, 256, 256)
     path = write(tmp_path / "a.tif", mosaic)

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from zoo.datasets.countable import windows_of
 from zoo.datasets.declared import compare
 from zoo.datasets.findings import Finding, Report, Severity, gathered
-from zoo.datasets.statistics import statistics, windows_of
+from zoo.datasets.statistics import statistics
 from zoo.errors import ZooError, ZooWarning, some
 from zoo.inputs.feed import Feed, open_input
 from zoo.io import series, tables
