@@ -116,7 +116,7 @@ def test_missing_values_reach_the_network_as_missing():
 
 def test_a_missing_column_is_taken_as_missing_with_one_notice():
     sites = frame().rename(columns={"BIO12": "bio_twelve"})
-    with pytest.warns(ZooWarning, match="1 of 2 variables is not there and counts as missing: bio_12") as caught:
+    with pytest.warns(ZooWarning, match=r"1 of 2 variables is not there and counts as missing: bio_12") as caught:
         table = species_model().predict(sites).table
     assert len(caught) == 1
     np.testing.assert_allclose(predicted(table), expected(sites["Bio_01"], np.full(7, np.nan)), atol=1e-6)
@@ -352,7 +352,7 @@ def test_patches_of_a_folder_of_rasters_are_read_on_the_grid_of_each(tmp_path):
     corner = (one[:2, :2].sum() + coarse[0, :2, :2].sum()) / 18
     np.testing.assert_allclose(table["Salix alba"].to_numpy(), sigmoid([middle, corner]), atol=1e-6)
     (tmp_path / "p" / "deep" / "SLOPE.tif").unlink()
-    with pytest.raises(InputError, match="1 of 2 variables is not there.* slope"):
+    with pytest.raises(InputError, match=r"1 of 2 variables is not there.* slope"):
         species_model(CLIMATE, both).predict(given, crs="EPSG:32632")
 
 
