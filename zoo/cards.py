@@ -250,6 +250,6 @@ def _variant_table(spec: ModelSpec) -> Iterator[str]:
     yield "|---|---|---|---|"
     for one in spec.variants:
         weights = one.weights
-        home = "none" if weights is None else f"{weights.repo or 'in the plugin'}: {weights.file}"
+        home = "none" if weights is None else f"{weights.repo or weights.archive or 'in the plugin'}: {weights.file}"
         pin = "-" if weights is None else (weights.revision or "the plugin" if weights.pinned else "not pinned")
         yield f"| {one.tag} | {one.summary} | {home} | {pin} |"

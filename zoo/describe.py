@@ -116,7 +116,10 @@ def _weights(variant: Variant) -> Iterator[str]:
     if weights is None:
         yield "weights         none published"
         return
-    home = f"hf://{weights.repo}/{weights.file}" if weights.repo else f"{weights.file} (shipped with the plugin)"
+    shipped = f"{weights.file} (shipped with the plugin)"
+    home = f"hf://{weights.repo}/{weights.file}" if weights.repo else shipped
+    if weights.archive:
+        home = f"{weights.file}, in the archive {weights.archive}"
     yield f"weights         {home}"
     yield f"  size          {_size(weights)}"
     yield f"  state         {_pin(weights)}"
@@ -128,6 +131,9 @@ def _size(weights: Weights) -> str:
 
 
 def _pin(weights: Weights) -> str:
+    if weights.archive is not None:
+        known = f", sha256 {weights.sha256}" if weights.sha256 else ""
+        return f"not fetched by zoo: download it and `zoo convert` it{known}"
     if weights.repo is None:
         return "part of the plugin"
     if not weights.pinned:

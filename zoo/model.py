@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import builder_of
-from zoo.errors import InputError, WeightsError
+from zoo.errors import HubError, InputError, WeightsError
 from zoo.forward import arguments_of
 from zoo.options import Options
 from zoo.progress import download_bar
@@ -199,6 +199,7 @@ def load(
 
     Raises:
         UnknownModel: no plugin has it.
+        HubError: the weights cannot be fetched, or lie in an archive that zoo does not read; the message says what to do.
         WeightsError: the weights are missing, altered, or do not fit. There is no fallback to random weights.
     """
     if reference.startswith("hf://"):
@@ -216,6 +217,8 @@ def load(
             f"the authors published no weights for {entry.spec.name}@{variant.tag};"
             f" load a folder or file of your own (`zoo convert {reference} FILE`), or get random ones with zoo.build"
         )
+    if weights.archive is not None:
+        raise HubError(not_fetched(entry.spec, variant))
     if weights.repo is None:
         file, sha256 = _shipped(weights)
         origin = Origin(name=weights.file, revision=None, sha256=sha256)
@@ -237,6 +240,18 @@ def build(reference: str, *, seed: int = 0, device: str | torch.device | None = 
         torch.manual_seed(seed)
         module = builder_of(entry.plugin.distribution, variant)()
     return Model(spec=entry.spec, variant=variant, module=module.eval().to(target), device=target)
+
+
+def not_fetched(spec: ModelSpec, variant: Variant) -> str:
+    """What to do about weights that lie in an archive which zoo does not read."""
+    weights = variant.weights
+    assert weights is not None
+    data = " --data FOLDER (the authors' data, for what the file lacks)" if spec.completed_by else ""
+    return (
+        f"the authors published {weights.file} of {spec.name}@{variant.tag} inside an archive, {weights.archive}, which zoo"
+        f" does not fetch; download it there, then `zoo convert {spec.name}@{variant.tag}"
+        f" {Path(weights.file).name} OUT{data}` and load the folder OUT"
+    )
 
 
 def _load_folder(

@@ -273,10 +273,13 @@ class Weights:
         optional_prefix: prefix that all keys of the file may share, and that is then stripped.
         companions: small files of the repository that belong to the weights (tokenizer, label table).
         license: SPDX, `None` = not stated by the authors.
+        archive: page from which the user fetches the file, where it lies in an archive that zoo does not read (zips of a
+            Zenodo record); `repo` is then `None`.
     """
 
     file: str
     repo: str | None = None
+    archive: str | None = None
     revision: str | None = None
     sha256: str | None = None
     size: int | None = None
@@ -291,6 +294,8 @@ class Weights:
     @property
     def pinned(self) -> bool:
         """Whether commit and hash are both known, so that the file can be checked against what was published."""
+        if self.archive is not None:
+            return self.sha256 is not None
         return self.repo is None or (self.revision is not None and self.sha256 is not None)
 
 
@@ -412,6 +417,8 @@ class ModelSpec:
         objectives: `{name: "pkg.mod:Class"}` for training.
         datasets: names of the datasets that the paper uses.
         repository: the authors' code.
+        completed_by: where weights files lack what makes an entry complete (statistics, names of classes):
+            `"pkg.mod:function"`, called with a variant and the authors' data folder; returns the complete variant.
     """
 
     name: str
@@ -424,6 +431,7 @@ class ModelSpec:
     capabilities: tuple[Capability, ...] = ()
     objectives: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
+    completed_by: str | None = None
 
     def __post_init__(self) -> None:
         tags = [variant.tag for variant in self.variants]

@@ -22,7 +22,7 @@ LAYERS = (
     ("results", "samples"),
     ("tasks", "datasets"),
     ("model",),
-    ("predict", "convert", "evaluation"),
+    ("predict", "convert", "evaluation", "explain"),
     ("training",),
     ("testing", "scaffold", "demo"),
     ("cli",),

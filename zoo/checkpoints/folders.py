@@ -275,7 +275,10 @@ def _golden_shape(item: InputSpec) -> tuple[int, ...] | None:
 def _answer(model: Model, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The outputs of the network by name, on the CPU, in evaluation mode."""
     ids = {item.name: item.band_ids for item in reversed(model.variant.inputs)}
-    valid = {name: torch.ones(one.shape[0], *one.shape[2:], dtype=torch.bool) for name, one in inputs.items()}
+    valid = {
+        name: torch.ones(one.shape if one.ndim == 2 else (len(one), *one.shape[2:]), dtype=torch.bool)  # 2: a table
+        for name, one in inputs.items()
+    }
     training = model.module.training
     model.module.eval()
     try:

@@ -45,6 +45,11 @@ def _paths(
     if weights is None:
         click.echo(f"{name}: the authors published no weights", err=True)
         return {}
+    if weights.archive is not None:
+        from zoo.errors import HubError
+        from zoo.model import not_fetched
+
+        raise HubError(not_fetched(entry.spec, variant))
     if weights.repo is None:
         click.echo(f"{name}: the weights come inside the plugin; nothing to fetch", err=True)
         return {}

@@ -89,7 +89,10 @@ class Subject:
             NotApplicable: there are none, or they were not fetched.
         """
         if self.at_hand is None:
-            why = "no weights" if self.variant.weights is None else f"not fetched; `zoo pull {self}`"
+            weights = self.variant.weights
+            why = "no weights" if weights is None else f"not fetched; `zoo pull {self}`"
+            if weights is not None and weights.archive:
+                why = f"in an archive that zoo does not fetch: {weights.archive}"
             raise NotApplicable(why)
         return self.at_hand
 

@@ -59,6 +59,12 @@ def auc(presences: Array, absences: Array) -> float:
     return float((2 * below + equal).sum() / (2 * pairs))
 
 
+def auc_of_columns(scores: Array, present: Array) -> Array:
+    """(S,) float64 `auc` of each column of scores (N, S), where `present` (N, S) bool is true against where it is false."""
+    columns = np.ascontiguousarray(scores.T)
+    return np.array([auc(one[there], one[~there]) for one, there in zip(columns, present.T, strict=True)])
+
+
 def species_scores(ranked: Ranked) -> dict[str, Array]:
     """Scores of each species, (S,) float64, NaN where it has no presence or no absence.
 

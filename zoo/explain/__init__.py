@@ -1,0 +1,1 @@
+"""Which inputs an answer owes itself to."""
