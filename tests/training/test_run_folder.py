@@ -30,8 +30,7 @@ CONFIG = TrainConfig(
     recipe="finetune",
     data=Data(dataset="world", folder="chips"),
     validation=Validation(),
-    best=Best(metric="accuracy"),
-    phases={"probe": Phase(steps=20), "joint": Phase(steps=40)},
+    phases={one: Phase(steps=steps, best=Best(metric="accuracy")) for one, steps in (("probe", 20), ("joint", 40))},
 )
 
 
@@ -181,7 +180,7 @@ def test_state_is_what_the_last_line_says(run):
 @pytest.mark.parametrize(("direction", "step"), [("max", 20), ("min", 30)])
 def test_best_is_the_first_of_equal_ones_in_the_direction_asked_for(run, direction, step):
     config = TrainConfig(
-        model="a", data=Data(dataset="d"), best=Best(metric="x", direction=direction), phases={"p": Phase(steps=1)}
+        model="a", data=Data(dataset="d"), phases={"p": Phase(steps=1, best=Best(metric="x", direction=direction))}
     )
     rows = [(10, math.nan), (20, 3.0), (30, 1.0), (40, 3.0), (50, 1.0), (60, math.nan)]
     told = [event(run, Happened.EVALUATED, "p", at, 60, x=value) for at, value in rows]
