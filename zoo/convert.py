@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from zoo.builders import builder_of
 from zoo.checkpoints.folders import save_model
 from zoo.checkpoints.layouts import save_safetensors
 from zoo.checkpoints.loading import LoadReport, load_into
-from zoo.errors import OutputError, WeightsError
+from zoo.errors import ConfigError, OutputError, WeightsError
 from zoo.hub.records import sha256_of
 from zoo.model import Model, Origin
 from zoo.spec import Layout, Weights
 
 
-def convert_checkpoint(reference: str, file: Path, out: Path, *, layout: str | None = None) -> LoadReport:
+def convert_checkpoint(
+    reference: str, file: Path, out: Path, *, layout: str | None = None, data: Path | None = None
+) -> LoadReport:
     """Load the authors' checkpoint strictly into the network that `reference` names, and save that.
 
     Args:
@@ -27,9 +30,12 @@ def convert_checkpoint(reference: str, file: Path, out: Path, *, layout: str | N
         out: a folder as `Model.save` writes it, or a file in `.safetensors`.
         layout: of the file; `None` = the variant's, and `torch` where that has no weights. Safetensors are known by
             their contents.
+        data: what the model reads beside the checkpoint (a configuration, a folder of statistics); see
+            `ModelSpec.bundle`.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit; `OutputError`: `out` cannot be written.
+        ConfigError: the model reads nothing beside a checkpoint.
     """
     if out.resolve() == file.resolve():
         raise OutputError(f"{out} is the file to be converted; give another name: zoo convert {reference} {file} OUT")
@@ -38,6 +44,11 @@ def convert_checkpoint(reference: str, file: Path, out: Path, *, layout: str | N
         raise WeightsError(f"there is no file {file}; expected a checkpoint of {reference}")
     sha256 = sha256_of(file)
     known = variant.weights or Weights(file=file.name, layout=Layout.TORCH)
+    if entry.spec.bundle is not None:
+        module_name, _, name = entry.spec.bundle.partition(":")
+        variant, known = getattr(importlib.import_module(module_name), name)(variant, file, data)
+    elif data is not None:
+        raise ConfigError(f"{entry.spec.name} reads nothing beside a checkpoint; leave out --data {data}")
     chosen = Layout(layout) if layout else known.layout
     if chosen == Layout.SAFETENSORS and layout is None:
         chosen = Layout.TORCH  # a file of the user's own, which may be older than the published one

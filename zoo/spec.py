@@ -415,10 +415,11 @@ class ModelSpec:
 
     Attributes:
         objectives: `{name: "pkg.mod:Class"}` for training.
+        bundle: of checkpoints that users bring: `"pkg.mod:function"`, called with the variant they name, the file, and the
+            path that they give beside it (`zoo convert --data`, or `None`); returns the variant as the file has it, and the
+            `Weights` that say how it is read.
         datasets: names of the datasets that the paper uses.
         repository: the authors' code.
-        completed_by: where weights files lack what makes an entry complete (statistics, names of classes):
-            `"pkg.mod:function"`, called with a variant and the authors' data folder; returns the complete variant.
     """
 
     name: str
@@ -431,7 +432,7 @@ class ModelSpec:
     capabilities: tuple[Capability, ...] = ()
     objectives: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
-    completed_by: str | None = None
+    bundle: str | None = None
 
     def __post_init__(self) -> None:
         tags = [variant.tag for variant in self.variants]

@@ -14,7 +14,8 @@ LAYOUTS = ("safetensors", "torch", "lightning", "transformers", "open_clip", "ul
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("out", required=False, type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(LAYOUTS), help="How FILE is laid out, where it differs from the model's.")
-def command(model: str, file: Path, out: Path | None, layout: str | None) -> None:
+@click.option("--data", type=click.Path(path_type=Path), help="What goes with FILE: its configuration or data folder.")
+def command(model: str, file: Path, out: Path | None, layout: str | None, data: Path | None) -> None:
     """Turn FILE, the authors' checkpoint of MODEL, into a folder OUT that `zoo.load` reads.
 
     The file is read without running anything in it, and must fit the network: every tensor, or an error that lists
@@ -25,7 +26,7 @@ def command(model: str, file: Path, out: Path | None, layout: str | None) -> Non
     from zoo.errors import some
 
     out = out or file.with_suffix("")
-    report = convert_checkpoint(model, file, out, layout=layout)
+    report = convert_checkpoint(model, file, out, layout=layout, data=data)
     click.echo(f"{out}: {report}")
     if report.ignored:
         click.echo(f"not used: {some(report.ignored, 8)}", err=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.errors import ZooWarning
 from zoo.model import Model
 from zoo.options import Options
-from zoo.spec import InputSpec, Kind
+from zoo.spec import InputSpec, Kind, Task
 
 Outputs = dict[str, Tensor]
 
@@ -36,6 +36,8 @@ def answer_for(model: Model, feed: Sequence[InputSpec], sources: Mapping[str, An
             one = narrowed(model, rest)
             kinds = {item.kind for item in rest}
             way = _of_series if Kind.SERIES in kinds else _of_sites if Kind.TABLE in kinds else _of_scene
+            if model.task is Task.SDM and way is _of_scene:
+                way = _of_patches
             made |= way(one, {item.name: sources[item.name] for item in rest})
         if words:
             from zoo.inputs.words import tokenizer_of
@@ -86,6 +88,24 @@ def _of_scene(model: Model, sources: Mapping[str, Any]) -> Outputs:
     window = Window(0, 0, scene.grid.height, scene.grid.width)
     batch = scene.prepare(scene.read([window]), model.device, resize=True)
     return flat(model.forward(batch.tensors, bands=batch.bands, valid=batch.valid))
+
+
+def _of_patches(model: Model, sources: Mapping[str, Any]) -> Outputs:
+    """Of one site: its patches share a middle, and no grid."""
+    from zoo.predict.scene import open_scene
+    from zoo.tiling import Window
+
+    tensors: Outputs = {}
+    valid: Outputs = {}
+    bands: dict[str, tuple[str, ...]] = {}
+    for item in model.variant.inputs:
+        scene = open_scene(narrowed(model, (item,)), {item.name: sources[item.name]}, Options())
+        window = Window(0, 0, scene.grid.height, scene.grid.width)
+        batch = scene.prepare(scene.read([window]), model.device, resize=True)
+        tensors |= batch.tensors
+        bands |= batch.bands
+        valid |= batch.valid
+    return flat(model.forward(tensors, bands=bands, valid=valid))
 
 
 def _of_sites(model: Model, sources: Mapping[str, Any]) -> Outputs:

@@ -105,5 +105,7 @@ def check_import(subject: Subject) -> None:
 def _named(subject: Subject) -> Iterator[str]:
     yield subject.variant.builder
     yield from subject.spec.objectives.values()
+    if subject.spec.bundle:
+        yield subject.spec.bundle
     if subject.variant.weights and subject.variant.weights.renames:
         yield subject.variant.weights.renames
