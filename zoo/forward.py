@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ def arguments_of(
     bands: Mapping[str, tuple[str, ...]] | None = None,
     valid: Mapping[str, Tensor] | None = None,
     times: Mapping[str, Tensor] | None = None,
+    species: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Keywords for `module.forward`.
 
@@ -26,6 +27,7 @@ def arguments_of(
         bands: ids in channel order, passed as `<name>_bands` where `forward` has a parameter of that name.
         valid: (B, H, W) masks ((B, F) of tables, (B, T, C, H, W) of series), passed as `<name>_valid` likewise.
         times: (B, T) days since 1970-01-01 UTC of the steps of series, float64, passed as `<name>_times` likewise.
+        species: numbers of those that are asked for, passed as `species` to a network that answers for them alone.
     """
     wanted = _parameters(type(module).forward)
     arguments: dict[str, Any] = dict(tensors)
@@ -33,7 +35,14 @@ def arguments_of(
         for name, value in (extra or {}).items():
             if f"{name}_{suffix}" in wanted:
                 arguments[f"{name}_{suffix}"] = value
+    if species is not None and "species" in wanted:
+        arguments["species"] = species
     return arguments
+
+
+def answers_some(module: nn.Module) -> bool:
+    """Whether the network answers, where asked, for some of its species alone, in the order asked for."""
+    return "species" in _parameters(type(module).forward)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.resources
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -132,6 +132,7 @@ class Model:
         bands: Mapping[str, tuple[str, ...]] | None = None,
         valid: Mapping[str, Tensor] | None = None,
         times: Mapping[str, Tensor] | None = None,
+        species: Sequence[int] | None = None,
         precision: str = "fp32",
     ) -> Any:
         """The network's output for prepared inputs, without gradients.
@@ -141,9 +142,10 @@ class Model:
             bands: see `zoo.forward.arguments_of`, as for `valid` and `times`.
             valid: see `bands`.
             times: see `bands`.
+            species: see `bands`.
             precision: `fp32`, or `bf16` for autocast.
         """
-        arguments = arguments_of(self.module, tensors, bands=bands, valid=valid, times=times)
+        arguments = arguments_of(self.module, tensors, bands=bands, valid=valid, times=times, species=species)
         reduced = torch.autocast(self.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
         with torch.inference_mode(), reduced:
             return self.module(**arguments)
@@ -246,7 +248,7 @@ def not_fetched(spec: ModelSpec, variant: Variant) -> str:
     """What to do about weights that lie in an archive which zoo does not read."""
     weights = variant.weights
     assert weights is not None
-    data = " --data FOLDER (the authors' data, for what the file lacks)" if spec.completed_by else ""
+    data = " --data FOLDER (the authors' data, for what the file lacks)" if spec.bundle else ""
     return (
         f"the authors published {weights.file} of {spec.name}@{variant.tag} inside an archive, {weights.archive}, which zoo"
         f" does not fetch; download it there, then `zoo convert {spec.name}@{variant.tag}"

@@ -106,7 +106,8 @@ class Reader(Protocol):
     `sample(index)` gives a sample as in evaluation; with a generator, as in training: augmented by its draws. It may be
     called in worker processes. A reader may have a method `collate(samples) -> Batch` of its own, and a method
     `at_epoch(epoch)`, which is told the epoch (from 0) of each sample before it is read in training, for what changes with
-    it: augmentation that ends, samples that join later.
+    it: augmentation that ends, samples that join later. Where samples are prepared by statistics of the training data's
+    own, `prepared_by` are those inputs (`zoo.spec.InputSpec`), and the trained variant takes them over.
 
     ids: of the samples, in order; known without reading them.
     classes: names in the order of the labels; empty where there are none.

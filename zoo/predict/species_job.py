@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo.forward import answers_some
 from zoo.io.tables import TableSource
 from zoo.model import Model
 from zoo.options import Options
@@ -68,9 +69,14 @@ class SpeciesJob:
             if not batch.seen.any():
                 continue
             output = self.model.forward(
-                batch.tensors, bands=batch.bands, valid=batch.valid, precision=self.options.precision
+                batch.tensors,
+                bands=batch.bands,
+                valid=batch.valid,
+                species=self.chosen,
+                precision=self.options.precision,
             )
-            logits = output.logits[:, list(self.chosen)].float()
+            some = answers_some(self.model.module)
+            logits = (output.logits if some else output.logits[:, list(self.chosen)]).float()
             values[start : start + self.rows] = torch.sigmoid(logits).cpu().numpy()
         values[~seen] = np.nan
         return values, seen

@@ -25,6 +25,9 @@ class SdmOutput(NamedTuple):
     that of the `Fill` step, or 0 after all steps); for an input of the kind `raster`, patches (B, C, window, window)
     centred on the sites. An optional input that the user does not give is not passed.
 
+    A network whose `forward` has `species` is told the numbers of those that are asked for, and answers for them alone, in
+    that order; `None` = for all.
+
     logits: (B, S), one per species, before the sigmoid.
     """
 

@@ -19,11 +19,11 @@ from zoo import registry
 from zoo.builders import builder_of
 from zoo.datasets.opening import check_splits, open_dataset
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError, some
+from zoo.errors import ConfigError, InputError, some
 from zoo.model import Model, load
 from zoo.spec import Task, Variant
 from zoo.tasks.objective import Objective
-from zoo.training.config import Phase, TrainConfig
+from zoo.training.config import Data, Phase, TrainConfig
 from zoo.training.measuring import Validating, score_names
 
 OBJECTIVES = {  # of tasks, where a recipe names none; a model of points brings its own
@@ -214,7 +214,16 @@ def reader_of(config: TrainConfig, variant: Variant, phase: Phase | None = None)
             options={**config.data.options, **phase.data.options},
         )
     )
-    return open_dataset(told.dataset, told.folder, split=told.split, options=told.options, variant=variant)
+    return _opened(told, "data" if phase is None or phase.data is None else "phases.*.data", variant)
+
+
+def _opened(told: Data, part: str, variant: Variant) -> Reader:
+    """The reader; what is wrong with it is told with the settings that say it."""
+    try:
+        return open_dataset(told.dataset, told.folder, split=told.split, options=told.options, variant=variant)
+    except (InputError, ConfigError) as err:
+        names = ", ".join(f"{part}.{name}" for name in ("dataset", "folder", "split", "options"))
+        raise type(err)(f"{err} (settings: {names})") from err
 
 
 def same_samples(reader: Reader, before: str) -> str:
@@ -244,16 +253,18 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
     _, variant = registry.find(config.model)
     reader = reader_of(config, variant)
     trained = variant_of(config, reader.classes)
+    if prepared := getattr(reader, "prepared_by", None):
+        trained, variant = replace(trained, inputs=prepared), replace(variant, inputs=prepared)
     told = config.validation
     if told is None:
         return reader, None, trained
-    held = open_dataset(
-        told.dataset or config.data.dataset,
-        told.folder or config.data.folder,
+    own = Data(
+        dataset=told.dataset or config.data.dataset,
+        folder=told.folder or config.data.folder,
         split=told.split,
         options={**(config.data.options if told.dataset is None else {}), **told.options},
-        variant=variant,
     )
+    held = _opened(own, "validation", variant)
     check_splits(reader, held)
     validating = Validating(told=told, reader=held, gallery=reader if told.protocol in ("knn", "probe") else None)
     _check_metrics(config, validating, trained)
