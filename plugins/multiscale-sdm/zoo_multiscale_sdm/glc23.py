@@ -219,8 +219,10 @@ def sample_species(folder: str | Path, occurrences: str = "Presences_only_train.
     columns = read_columns(root / ONLY / occurrences)
     kept = pa.table(columns).filter(pc.is_in(columns[SPECIES], value_set=pc.unique(surveyed)))
     out = root / TABLES["train"]
-    with whole(out) as path:
-        pa_csv.write_csv(kept, path, pa_csv.WriteOptions(delimiter=";", quoting_style="none"))
+    with whole(out) as path, path.open("wb") as opened:
+        opened.write(f"{';'.join(kept.column_names)}\n".encode())  # as the challenge's, without quotes
+        plain = pa_csv.WriteOptions(include_header=False, delimiter=";", quoting_style="none")
+        pa_csv.write_csv(kept, opened, plain)
     return out
 
 
