@@ -33,7 +33,7 @@ from zoo_smarties.world import LOOKS
 
 import zoo
 from zoo import samples
-from zoo.evaluation.protocols import knn
+from zoo.evaluation.protocols import Judging, knn_votes
 from zoo.inputs.preprocess import Preprocess
 from zoo.spec import InputSpec
 
@@ -108,7 +108,8 @@ def embedded(network: Encoder, label: str, chips: Chips) -> Tensor:
 
 def knn_accuracy(train_MD: Tensor, train: Chips, test_MD: Tensor, test: Chips) -> float:
     """Share of test chips whose cover is that of their weighted 20 nearest train chips: the paper's protocol."""
-    return share(knn(train_MD, train.labels, test_MD, num_classes=len(samples.COVERS)) == test.labels)
+    votes = knn_votes(train_MD, train.labels, test_MD, num_classes=len(samples.COVERS), judging=Judging())
+    return share(votes.argmax(dim=1) == test.labels)
 
 
 def share(true: Tensor) -> float:
