@@ -171,5 +171,90 @@ def test_a_split_that_is_not_there_is_told_with_those_that_are(tmp_path):
 def test_models_that_see_images_too_are_told(tmp_path):
     from own_data import S2
 
-    with pytest.raises(InputError, match=r"gives tables, and variant 'toy' also takes image \(raster\)"):
+    with pytest.raises(InputError, match=r"sees patches of image around each site.*option rasters\.image=FILE"):
         opened(table(tmp_path, LONG), inputs=(CLIMATE, S2))
+
+
+# -------------------------------------------------------------------------------------------------- patches around sites
+
+
+HEIGHT = InputSpec(
+    name="terrain",
+    kind=Kind.RASTER,
+    bands=(Band(id="height", unit="m"), Band(id="bio_4", unit="1")),
+    window=3,
+    steps=(Normalise(mean=(10.0, 0.0), std=(2.0, 1.0), source="ours"), Fill(value=0.0, source="ours")),
+)
+
+
+def rasters(tmp_path):
+    """Of 10 x 20 cells of a tenth of a degree: the height is the number of the cell; and a coarser one of 1s."""
+    from own_data import write_tif
+    from rasterio.transform import from_origin
+
+    (tmp_path / "layers").mkdir()
+    height = np.arange(200, dtype=np.float32).reshape(1, 10, 20)
+    height[0, 5, 5] = -1
+    write_tif(
+        tmp_path / "layers/height.tif",
+        height,
+        names=("height",),
+        crs="EPSG:4326",
+        nodata=-1,
+        transform=from_origin(6, 47, 0.1, 0.1),
+    )
+    write_tif(
+        tmp_path / "layers/CHELSA_bio4_1981-2010_V.2.1.tif",
+        np.ones((1, 2, 3), np.float32),
+        names=(None,),
+        crs="EPSG:4326",
+        transform=from_origin(6, 47, 1, 1),
+    )
+    return height[0]
+
+
+def test_patches_are_read_around_each_site_from_a_folder_of_rasters(tmp_path):
+    height = rasters(tmp_path)
+    path = table(tmp_path, LONG.replace("6.5,46.5", "6.55,46.45").replace("7.5,46.0", "7.55,46.05"))
+    reader = opened(path, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "layers"})
+    sample = reader.sample(0)
+    assert set(sample.inputs) == {"climate", "terrain"}
+    expected = (height[4:7, 4:7] - 10) / 2
+    expected[1, 1] = 0  # no data
+    np.testing.assert_allclose(sample.inputs["terrain"][0], expected)
+    assert sample.inputs["terrain"][1].tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]  # beyond the coarse raster's edges
+    assert sample.valid["terrain"].all()
+    corner = reader.sample(1)
+    assert corner.inputs["terrain"][0][2].tolist() == [0, 0, 0]  # beyond the edge
+    np.testing.assert_allclose(corner.inputs["terrain"][0][1], (height[9, 14:17] - 10) / 2)
+    assert corner.place == (7.55, 46.05)
+
+
+def test_what_patches_need_is_told(tmp_path):
+    rasters(tmp_path)
+    path = table(tmp_path, LONG)
+    with pytest.raises(ConfigError, match="rasters names 'land'; toy sees patches of terrain"):
+        opened(path, inputs=(CLIMATE, HEIGHT), rasters={"land": "layers"})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.tif; expected the rasters of terrain: height, bio_4"):
+        opened(path, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "empty"})
+    nowhere = table(tmp_path, LONG.replace("8.0,47.0", ",").replace("7.5,46.0", ","), "other.csv")
+    with pytest.raises(InputError, match="has sites without coordinates, and terrain is read around them"):
+        opened(nowhere, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "layers"})
+
+
+def test_background_points_are_further_sites_of_the_training_data(tmp_path):
+    path = table(tmp_path, LONG)
+    table(tmp_path, "lon,lat,bio_1,bio_12\n6.1,46.2,10,800\n6.3,46.4,,\n6.2,46.9,15,\n", "behind.csv")
+    reader = opened(path, background="behind.csv")
+    assert reader.ids == ("p", "q", "background 1", "background 3")
+    assert [bool(reader.sample(index).target["background"]) for index in range(4)] == [False, False, True, True]
+    last = reader.sample(3)
+    assert last.inputs["climate"].tolist() == [1, 0]
+    assert last.target["presence"].isnan().all()
+    assert last.place == (6.2, 46.9)
+    assert "background" not in opened(path).sample(0).target
+    assert "background" not in opened(path, "val", background="behind.csv").sample(0).target
+    table(tmp_path, "lon,lat\n6.1,46.2\n", "bare.csv")
+    with pytest.raises(InputError, match="bio_1"):
+        opened(path, background="bare.csv")

@@ -24,6 +24,8 @@ SYNONYMS = (
 UNIT = re.compile(r"^(?P<name>.+?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
 # File names of WorldClim 2.1, e.g. wc2.1_30s_bio_1.tif (https://www.worldclim.org/data/worldclim21.html).
 WORLDCLIM = re.compile(r"^wc2\.1_(?:30s|2\.5m|5m|10m)_", re.IGNORECASE)
+# File names of CHELSA 2.1, e.g. CHELSA_bio12_1981-2010_V.2.1.tif (https://chelsa-climate.org).
+CHELSA = re.compile(r"^CHELSA_(?P<name>[^_]+)_\d{4}-\d{4}.*$", re.IGNORECASE)
 UNUSED = ("", "-")
 SHOWN = 12  # names per message; ours
 
@@ -112,7 +114,7 @@ def _meant(name: str, spec: InputSpec, where: str) -> str | None:
     unit = None
     if split := UNIT.match(name):
         name, unit = split["name"], split["unit"]
-    key = normal_form(WORLDCLIM.sub("", name))
+    key = normal_form(CHELSA.sub(r"\g<name>", WORLDCLIM.sub("", name)))
     same = next((group for group in SYNONYMS if key in group), frozenset({key}))
     exact = [band for band in spec.bands if normal_form(band.id) == key]
     bands = exact or [band for band in spec.bands if normal_form(band.id) in same]

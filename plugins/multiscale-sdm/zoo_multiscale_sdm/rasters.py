@@ -8,7 +8,6 @@ Source: ninavantiel/multi_scale_SDMs@22ac42f.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,6 @@ from zoo.io.source import RasterSource
 from zoo.spec import InputSpec, Normalise
 
 SOURCE = "statistics of the data themselves, as ninavantiel/multi_scale_SDMs@22ac42f"
-_BIOCLIM = re.compile(r"bio[_-]?0*(\d{1,2})(?!\d)", re.IGNORECASE)  # in CHELSA_bio10_1981-2010.tif, say
 
 
 class Layer(NamedTuple):
@@ -35,10 +33,8 @@ class Layer(NamedTuple):
     @property
     def name(self) -> str:
         """What the band says it is, else what the name of its file says."""
-        if told := self.source.names[self.channel]:
-            return told
-        said = _BIOCLIM.search(self.path.stem)
-        return f"bio_{said[1]}" if said else self.path.stem if self.source.count == 1 else "-"
+        told = self.source.names[self.channel]
+        return told or (self.path.stem if self.source.count == 1 else "-")
 
 
 class Moments(NamedTuple):

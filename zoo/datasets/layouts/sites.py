@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zoo.bands import normal_form
 from zoo.datasets.dividing import SHARES, NoSuchSplit, need_folder, of_split
+from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.pictures import need_variant
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError, ZooWarning, some
@@ -52,6 +53,8 @@ def sites(
     bands: Any = None,
     nodata: float | None = None,
     crs: Any = None,
+    rasters: Mapping[str, str] | None = None,
+    background: str | None = None,
 ) -> SiteTable:
     """Sites with predictors and species.
 
@@ -72,6 +75,10 @@ def sites(
         bands: names of the table's columns in its order, where they are not the variables' own.
         nodata: number that marks missing values.
         crs: of coordinates named x and y.
+        rasters: by input, for models that see patches around sites: a file, or a folder with a file per variable;
+            relative paths begin at the table.
+        background: a table of further sites of the training data, at which it is not known what occurs, only what the
+            places are like (pseudo-absences); of all splits but `train` they are left out.
 
     Raises:
         InputError: the table cannot be read, or does not fit the variant.
@@ -87,6 +94,7 @@ def sites(
         )
     chosen = _sites(opened, rows, own=path.name if divided else "")
     names, presence = _presence(chosen, species, variant, unlisted)
+    patches = patches_of(variant, rasters or {}, path.parent)
     inputs, valid, seen = _predictors(chosen, variant, bands, nodata)
     if not seen.all():
         if not seen.any():
@@ -97,14 +105,25 @@ def sites(
             stacklevel=2,
         )
     kept = np.flatnonzero(seen)
-    return SiteTable(
+    places = _lon_lat(opened, chosen.first[kept])
+    if patches and (places is None or not np.isfinite(places).all()):
+        raise InputError(
+            f"{path.name} has sites without coordinates, and {', '.join(one.spec.name for one in patches)} is read around"
+            " them; expected decimalLongitude and decimalLatitude in each row (or x, y with the option crs)"
+        )
+    own = SiteTable(
         ids=tuple(chosen.ids[site] for site in kept),
         classes=names,
         inputs={name: one[kept] for name, one in inputs.items()},
         valid={name: one[kept] for name, one in valid.items()},
         presence=torch.from_numpy(presence[kept]),
-        places=_lon_lat(opened, chosen.first[kept]),
+        places=places,
+        patches=patches,
     )
+    if background is None or split != "train":
+        return own
+    behind = open_table(path.parent / Path(background).expanduser(), crs=crs)
+    return _beside(own, behind, variant, bands, nodata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +135,8 @@ class SiteTable:
         valid: (N, F), which values there were.
         presence: (N, S).
         places: (N, 2) longitude and latitude, where the table has them.
+        patches: inputs that are read around the places.
+        background: (N,) which sites are background points; `None` where the data have none.
     """
 
     ids: Sequence[str]
@@ -124,16 +145,50 @@ class SiteTable:
     valid: Mapping[str, Tensor]
     presence: Tensor
     places: NDArray[np.float64] | None
+    patches: tuple[Patches, ...] = ()
+    background: Tensor | None = None
 
     def sample(self, index: int, generator: torch.Generator | None = None) -> Sample:  # noqa: ARG002  (the protocol's)
         place = None if self.places is None else self.places[index].tolist()
+        around = {one.spec.name: one.at((place[0], place[1])) for one in self.patches if place is not None}
         return Sample(
             id=self.ids[index],
-            inputs={name: one[index] for name, one in self.inputs.items()},
-            valid={name: one[index] for name, one in self.valid.items()},
-            target={"presence": self.presence[index]},
+            inputs={name: one[index] for name, one in self.inputs.items()}
+            | {name: one for name, (one, _) in around.items()},
+            valid={name: one[index] for name, one in self.valid.items()}
+            | {name: one for name, (_, one) in around.items()},
+            target={"presence": self.presence[index]}
+            | ({} if self.background is None else {"background": self.background[index]}),
             place=None if place is None or not np.isfinite(place).all() else (place[0], place[1]),
         )
+
+
+def _beside(own: SiteTable, opened: TableSource, variant: Variant, bands: Any, nodata: float | None) -> SiteTable:
+    """The sites, and after them the background points of a table."""
+    rows = np.arange(len(opened))
+    ids = tuple(f"background {row}" for row in range(1, len(opened) + 1))
+    chosen = _Chosen(table=opened, rows=rows, ids=ids, site=rows, first=rows)
+    inputs, valid, seen = _predictors(chosen, variant, bands, nodata)
+    places = _lon_lat(opened, rows)
+    if places is not None:
+        seen &= np.isfinite(places).all(axis=1) | (not own.patches)
+    if not seen.any() or (own.patches and places is None) or inputs.keys() != own.inputs.keys():
+        raise InputError(
+            f"{opened.name}: not one background point has what {variant.tag} takes; expected coordinates, and the columns of"
+            f" predictors of the sites ({', '.join(own.inputs) or 'none'})"
+        )
+    kept = np.flatnonzero(seen)
+    known = None if own.places is None else np.full((len(kept), 2), np.nan) if places is None else places[kept]
+    nothing = torch.full((len(kept), len(own.classes)), torch.nan)
+    return replace(
+        own,
+        ids=(*own.ids, *(ids[row] for row in kept)),
+        inputs={name: torch.cat([one, inputs[name][kept]]) for name, one in own.inputs.items()},
+        valid={name: torch.cat([one, valid[name][kept]]) for name, one in own.valid.items()},
+        presence=torch.cat([own.presence, nothing]),
+        places=None if known is None or own.places is None else np.concatenate([own.places, known]),
+        background=torch.arange(len(own.ids) + len(kept)) >= len(own.ids),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,8 +377,8 @@ def _predictors(
     seen = np.ones(len(chosen.ids), np.bool_)
     for spec in variant.inputs:
         if spec.kind is not Kind.TABLE:
-            if spec.optional:
-                continue
+            if spec.optional or spec.kind is Kind.RASTER:
+                continue  # see `patches_of`
             raise InputError(
                 f"the layout 'sites' gives tables, and variant {variant.tag!r} also takes {spec.name} ({spec.kind.value});"
                 " see `zoo data` for a dataset that gives both"
