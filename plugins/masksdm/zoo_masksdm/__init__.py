@@ -33,6 +33,7 @@ SPEC = ModelSpec(
         "presence": "zoo.tasks.losses.sdm:Presence",
     },
     datasets=tuple(one.name for one in DATASETS),
+    bundle="zoo_masksdm.bundle:bundled",
 )
 
 

@@ -87,6 +87,17 @@ GEOPLANT = (
     *GEOPLANT_HUMAN,
 )
 
+# Of the demo: what the synthetic world has of them, and its species (niches: `zoo_masksdm.world`).
+_DEMO = ("bio_1", "bio_12", "Longitude", "Latitude", "Elevation", "Slope", "Aspect", "Cover_tree_layer")
+DEMO_BANDS = tuple(one for one in SPLOT if one.id in _DEMO)
+DEMO_SPECIES = tuple(
+    f"Virtualis {name}"
+    for name in (
+        *("frigida", "calida", "temperata", "arida", "pluvialis", "media", "clivosa", "plana", "silvatica", "aprica"),
+        *("montana", "rara"),
+    )
+)
+
 # The location encoder of satclip-vit16-l40 on (longitude, latitude); no image is seen.
 SATCLIP = InputSpec(
     name="satclip",

@@ -9,14 +9,14 @@ Source: zbirobin/MaskSDM-MEE@bfdc9487; sizes of the networks: its printed parame
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
-from zoo.spec import Band, InputSpec, Layout, Variant, Weights
-from zoo_masksdm.predictors import GEOPLANT, SATCLIP, SPLOT, predictors
+from zoo.spec import Layout, Normalise, Variant, Weights
+from zoo_masksdm.predictors import DEMO_BANDS, DEMO_SPECIES, GEOPLANT, SATCLIP, SPLOT, predictors
 from zoo_masksdm.scores import EPOCHS, ORACLES, scores_of
 from zoo_masksdm.weights import RANGES
 
+SIZES = {"width": 192, "blocks": 7, "heads": 8, "dropout": 0.1}
 ARCHIVE = "https://zenodo.org/records/16902598"
 MASKED = "zoo_masksdm.network.masked"
 SPLOT_SPECIES, GEOPLANT_SPECIES = 12_738, 2_225
@@ -36,7 +36,7 @@ def _released(tag: str, summary: str, file: str, *, builder: str = f"{MASKED}:bu
         tag=tag,
         summary=summary,
         builder=builder,
-        config={"features": len(bands), "num_classes": species, **config},
+        config={"features": len(bands), "num_classes": species, **(SIZES if transformer else {}), **config},
         inputs=(table, SATCLIP) if transformer and not geoplant else (table,),
         weights=Weights(
             file=file,
@@ -126,10 +126,37 @@ RELEASED = (
     *_geoplant(),
     *_baselines("geoplant"),
 )
-VARIANTS: tuple[Variant, ...] = RELEASED
 
-
-def with_bands(variant: Variant, bands: tuple[Band, ...], table: InputSpec) -> Variant:
-    """The variant with another table of predictors."""
-    others = tuple(one for one in variant.inputs if one.name != table.name)
-    return replace(variant, inputs=(table, *others), config={**variant.config, "features": len(bands)})
+# Means and deviations of 16,000 sites of the synthetic world (`zoo_masksdm.world`, seed 1), rounded.
+_DEMO_TABLE = predictors(
+    DEMO_BANDS,
+    "virtual",
+    Normalise(
+        mean=(5.8, 1080.0, 11.8, 52.1, 637.0, 16.9, 181.0, 54.0),
+        std=(3.5, 263.0, 6.6, 4.8, 415.0, 15.7, 98.6, 45.2),
+        source="ours: sites of the synthetic world",
+    ),
+)
+# As `tools/train_masksdm_demo.py` printed them.
+DEMO_SIZE = 185_344
+DEMO_SHA256 = "a2292461cb4f321ab08b1b63d2573733a9a5786ee096517413979cf614243a78"
+DEMO = Variant(
+    tag="demo",
+    summary="twelve invented species from any of eight predictors, trained on a synthetic world; not for science",
+    builder=f"{MASKED}:build",
+    config={
+        "features": len(DEMO_BANDS),
+        "num_classes": len(DEMO_SPECIES),
+        "width": 48,
+        "blocks": 2,
+        "heads": 4,
+        "dropout": 0.0,
+        "frequencies": 16,
+        "satclip": False,
+    },
+    inputs=(_DEMO_TABLE,),
+    classes=DEMO_SPECIES,
+    weights=Weights(file="zoo_masksdm:demo.safetensors", sha256=DEMO_SHA256, size=DEMO_SIZE, license="Apache-2.0"),
+    demo=True,
+)
+VARIANTS: tuple[Variant, ...] = (*RELEASED, DEMO)

@@ -57,6 +57,7 @@ class MaskSdm(nn.Module):
         frequencies: of periodic tokens.
         share_dropout: whether the missing predictors of a site share their dropout, so that training is as fast as
             prediction; in the paper each has its own. Without dropout both are the same.
+        satclip: whether there is a token of SatCLIP, as in all released networks.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class MaskSdm(nn.Module):
         cls_tokens: int = 0,
         frequencies: int = 48,
         share_dropout: bool = False,
+        satclip: bool = True,
     ) -> None:
         super().__init__()
         self.dropout, self.share_dropout = dropout, share_dropout
@@ -84,7 +86,7 @@ class MaskSdm(nn.Module):
         self.feature_tokenizer = (
             PeriodicTokens(features, width, frequencies) if tokenizer == "periodic" else LinearTokens(features, width)
         )
-        self.satclip_projection = nn.Linear(SATCLIP, width)
+        self.satclip_projection = nn.Linear(SATCLIP, width) if satclip else None
         self.transformer_encoder = Encoder(width, blocks, heads, dropout)
         self.head = Head(width, species)
 
@@ -106,7 +108,9 @@ class MaskSdm(nn.Module):
             species: numbers of the species; `None` = all.
         """
         seen = predictors_valid if predictors_valid is not None else ~predictors.isnan()
-        if satclip is None:
+        if self.satclip_projection is None:
+            place = seen[:, :0]
+        elif satclip is None:
             place = torch.zeros_like(seen[:, :1])
         elif satclip_valid is None:
             place = torch.ones_like(seen[:, :1])
@@ -121,13 +125,26 @@ class MaskSdm(nn.Module):
         They serve for any number of masks.
         """
         tokens = self.feature_tokenizer(predictors.nan_to_num(nan=0.0))
+        if self.satclip_projection is None:
+            return tokens
         if satclip is None:
             place = tokens.new_zeros(len(tokens), 1, tokens.shape[2])
         else:
             place = self.satclip_projection(satclip.nan_to_num(nan=0.0))[:, None]
         return torch.cat([tokens, place], dim=1)
 
-    def pooled(self, tokens: Tensor, keep: Tensor) -> Tensor:
+    def pooled_of(
+        self, tokens: Tensor, rows: Tensor, predictors_valid: Tensor, satclip_valid: Tensor | None = None
+    ) -> Tensor:
+        """See `zoo.tasks.sdm.SubsetNetwork`; SatCLIP is hidden where its mask is not given."""
+        keep = predictors_valid
+        if self.satclip_projection is not None:
+            hidden = torch.zeros_like(keep[:, :1])
+            place = hidden if satclip_valid is None else satclip_valid.all(dim=1, keepdim=True)
+            keep = torch.cat([keep, place], dim=1)
+        return self.pooled(tokens, keep, rows)
+
+    def pooled(self, tokens: Tensor, keep: Tensor, rows: Tensor | None = None) -> Tensor:
         """(B, D): the mean over all tokens, missing ones included, behind the encoder.
 
         Sites that show nothing get one and the same answer, to the last bit.
@@ -135,13 +152,15 @@ class MaskSdm(nn.Module):
         Args:
             tokens: (B, T, D).
             keep: (B, T) bool, which of them may be seen.
+            rows: (B,) whose tokens each mask is for; `None` = there are as many of them.
         """
+        rows = torch.arange(len(keep), device=keep.device) if rows is None else rows
         if self.training and self.dropout > 0 and not self.share_dropout:
             first = 0 if self.cls_tokens is None else len(self.cls_tokens)
-            return self.transformer_encoder(self.sequence(tokens, keep))[:, first:].mean(dim=1)
+            return self.transformer_encoder(self.sequence(tokens[rows], keep))[:, first:].mean(dim=1)
         count = keep.sum(dim=1)
         order = count.argsort(stable=True)
-        parts = [self._pooled(tokens[rows], keep[rows]) for rows in self._pieces(order, count)]
+        parts = [self._pooled(tokens[rows[piece]], keep[piece]) for piece in self._pieces(order, count)]
         return torch.cat(parts)[order.argsort()]
 
     def sequence(self, tokens: Tensor, keep: Tensor) -> Tensor:
@@ -206,6 +225,7 @@ class Imputed(MaskSdm):
 
     fill_predictors: Tensor
     fill_satclip: Tensor
+    pooled_of = None  # what is hidden is filled before there are tokens
 
     def __init__(
         self,
