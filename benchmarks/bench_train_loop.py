@@ -226,7 +226,7 @@ def in_processes(processes: int) -> float:
         out = Path(folder) / "rate"
         alone = {**os.environ, "OMP_NUM_THREADS": "1"}
         shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
-        shared |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+        shared |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true", "TORCH_CPP_LOG_LEVEL": "ERROR"}
         environments = [
             alone | (shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {})
             for rank in range(processes)

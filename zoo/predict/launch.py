@@ -85,6 +85,8 @@ def _start(arguments: Sequence[str], rank: int, processes: int, port: int, said:
         "LOCAL_WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
+        # DDP warns where it looked for unused parameters and found none; looking is what was asked for.
+        "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
     }
     if not torch.accelerator.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"

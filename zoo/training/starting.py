@@ -7,7 +7,6 @@ import fnmatch
 import hashlib
 import importlib
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -179,7 +178,6 @@ def accelerator_of(config: TrainConfig) -> Any:
 
     state = processes()
     AcceleratorState._reset_state()  # noqa: SLF001  (of a run before this one, perhaps in another precision)
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")  # it costs little to look
     wrapping = DistributedDataParallelKwargs(
         find_unused_parameters=config.unused_parameters, gradient_as_bucket_view=True
     )
