@@ -10,7 +10,8 @@ import pytest
 import torch
 from zoo_multiscale_sdm import pictures
 from zoo_multiscale_sdm.glc23 import BACKGROUND, IMAGES, ONLY, RASTERS, TABLES, glc23, sample_species
-from zoo_multiscale_sdm.submission import write_submission
+from zoo_multiscale_sdm.network.multiscale import build
+from zoo_multiscale_sdm.submission import answer_items, write_submission
 from zoo_multiscale_sdm.variants import PUBLISHED
 
 import zoo
@@ -199,3 +200,20 @@ def test_submissions_have_each_id_with_its_own_species(tmp_path):
     with pytest.raises(InputError, match="no column id"):
         write_submission(tmp_path / "test.parquet", tmp_path / "other.csv")
     assert not (tmp_path / "other.csv").exists()
+
+
+def test_items_of_the_test_are_answered_with_their_own_pictures(root, tmp_path):
+    config = {**BOTH.config, "num_classes": 3}
+    small = replace(BOTH, config=config, classes=("5", "24", "271"))
+    built = zoo.build("multiscale-sdm", device="cpu")
+    model = replace(built, variant=small, module=build(**config).eval())
+    reader = opened(root, "test", variant=small)
+    out = answer_items(model, reader, tmp_path / "test.parquet", batch_size=2)
+    table = pq.read_table(out)
+    assert table["id"].to_pylist() == list(reader.ids) == ["72", "70", "73"]
+    for row in range(3):
+        one = {name: value[None] for name, value in reader.sample(row).inputs.items()}
+        told = [table[name][row].as_py() for name in small.classes]
+        np.testing.assert_allclose(told, model.forward(one).logits.sigmoid()[0].numpy(), atol=1e-6)
+    lines = write_submission(out, tmp_path / "out.csv", threshold=0.0).read_text().splitlines()
+    assert lines == ["Id,Predicted", "72,5 24 271", "70,5 24 271", "73,5 24 271"]

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.datasets.sample import Reader, collate_of
 from zoo.errors import InputError
 from zoo.io.whole import whole
+from zoo.model import Model
 
 
 def species_lists(probs: NDArray[np.float32], species: Sequence[str], threshold: float) -> list[str]:
@@ -29,11 +31,37 @@ def species_lists(probs: NDArray[np.float32], species: Sequence[str], threshold:
     return [" ".join(name for name, said in zip(species, row, strict=True) if said) for row in above.tolist()]
 
 
-def write_submission(table: Path, out: Path, threshold: float = 0.5) -> Path:
-    """`Id,Predicted` of what `zoo predict multiscale-sdm test_blind.csv table.parquet` wrote.
+def answer_items(model: Model, reader: Reader, out: Path, *, batch_size: int = 32) -> Path:
+    """Probabilities of all items of a reader: of `glc23`, whose satellite patches are pictures and no raster.
 
     Args:
-        table: a column `id`, then one per species.
+        model: of the task sdm.
+        reader: `open_dataset("glc23", "GLC23", split="test", options={}, variant=model.variant)`, say.
+        out: a Parquet file: `id`, then a column per species, as `zoo predict` writes for sites.
+        batch_size: items per forward pass.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = model.variant.classes
+    schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in names)])
+    together = collate_of(reader)
+    with whole(out) as path, pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, len(reader.ids), batch_size):
+            chosen = range(start, min(start + batch_size, len(reader.ids)))
+            batch = together([reader.sample(index) for index in chosen]).to(model.device)
+            logits = model.forward(batch.inputs, bands=batch.bands, valid=batch.valid, times=batch.times).logits
+            probs = logits.float().sigmoid().cpu().numpy()
+            columns = {"id": list(batch.ids)} | dict(zip(names, probs.T, strict=True))
+            writer.write_table(pa.table(columns, schema=schema))
+    return out
+
+
+def write_submission(table: Path, out: Path, threshold: float = 0.5) -> Path:
+    """`Id,Predicted` of a table of probabilities.
+
+    Args:
+        table: a column `id`, then one per species; as `answer_items` and `zoo predict` write it.
         out: the CSV file.
         threshold: `site_f1_threshold` of `zoo evaluate` is the best one of validation.
 
