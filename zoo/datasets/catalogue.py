@@ -41,7 +41,7 @@ OWN = (
     ),
     DatasetSpec(
         name="sites",
-        summary="a table of your own: sites, predictors, and which species were found",
+        summary="a table of your own: sites, predictors (or rasters around them), and which species were found",
         reader="zoo.datasets.layouts.sites:sites",
         task=Task.SDM,
         license=None,
