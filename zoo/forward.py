@@ -42,7 +42,12 @@ def arguments_of(
 
 def answers_some(module: nn.Module) -> bool:
     """Whether the network answers, where asked, for some of its species alone, in the order asked for."""
-    return "species" in _parameters(type(module).forward)
+    return takes(module, "species")
+
+
+def takes(module: nn.Module, name: str) -> bool:
+    """Whether the network's `forward` asks for a keyword of that name."""
+    return name in _parameters(type(module).forward)
 
 
 @functools.cache

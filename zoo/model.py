@@ -119,6 +119,64 @@ class Model:
 
         return predict(self, source, _path(out), Options.of(options))
 
+    def explain(
+        self,
+        source: Any,
+        out: str | Path | None = None,
+        *,
+        labels: Any = None,
+        split: str = "test",
+        reader_options: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        method: str = "exact",
+        rounds: int | None = None,
+        seed: int = 0,
+        plot: str | Path | None = None,
+        **options: Any,
+    ) -> Any:
+        """What each predictor, or group of them, adds: Shapley values, which sum to the value with all less that without.
+
+        Without `labels` they are of the probability of each species at each place, else of the mean AUC over labelled sites.
+        Predictors in no group stay hidden.
+
+        Args:
+            source: a table of sites (a row per site, species and group) or predictor rasters (a map of one species with a band
+                per group), as in `predict`; with `labels`, the table or folder that the dataset reads.
+            out: `.parquet`, `.geojson` or `.csv`, `.tif` for a map, `.png` for a plot; `None` keeps the answer in memory.
+            labels: the name of a dataset (`"sites"` for a table of your own), or a reader.
+            split: of the dataset.
+            reader_options: of the dataset's reader.
+            groups: predictors by group; `None` = the variant's groups, or each predictor for itself.
+            method: `exact`, or `latin` or `permutation` for orders that are drawn, with standard errors.
+            rounds: Latin squares, or pairs of a permutation and its reverse; `None` = 2 or 20.
+            seed: of what is drawn.
+            plot: a `.png` to draw beside `out`.
+            **options: see `zoo.options.Options`; `species` says which are explained.
+
+        Returns:
+            `zoo.explain.result.Explanation` or `ExplanationMap`, both with `plot()`; the path of a table that was written.
+
+        Raises:
+            InputError: the model cannot explain, or the data do not fit; nothing is written.
+            ConfigError: an option, a group or a species is wrong.
+        """
+        self._require(Capability.EXPLAIN, "explain")
+        from zoo.explain.method import Method
+        from zoo.explain.verb import explain
+
+        return explain(
+            self,
+            source,
+            _path(out),
+            Options.of(options),
+            labels=labels,
+            split=split,
+            reader_options=reader_options or {},
+            groups=groups,
+            method=Method(name=method, rounds=rounds, seed=seed),  # type: ignore[arg-type]  # it checks the name
+            plot=_path(plot),
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write weights, description and card to a folder that `zoo.load` reads; see `zoo.checkpoints.folders`."""
         from zoo.checkpoints.folders import save_model
@@ -180,11 +238,21 @@ class Model:
         if capability in have:
             return
         others = [one.tag for one in self.spec.variants if capability in self.spec.capabilities_of(one)]
-        advice = f"variants that do: {', '.join(others)}" if others else "no variant of this model does"
+        advice = f"variants that do: {', '.join(others)}" if others else _who_can(capability)
         raise InputError(
             f"{self.name} does not {verb}; it can {', '.join(['predict', *have])}; {advice}"
             f"; see `zoo info {self.spec.name}`"
         )
+
+
+def _who_can(capability: Capability) -> str:
+    """The models that can, of those that are installed."""
+    names = dict.fromkeys(
+        entry.spec.name
+        for entry in registry.entries()
+        if any(capability in entry.spec.capabilities_of(one) for one in entry.spec.variants)
+    )
+    return f"no variant of this model does; models that do: {', '.join(names) or 'none is installed'}"
 
 
 def load(

@@ -353,6 +353,7 @@ class Variant:
         stride: input pixels per output pixel of a dense output.
         quantities: what a forecast answers, in the network's order.
         lead_times_h: for when, in hours after the last input; one per step of the answer.
+        groups: of variables that are explained together, by name (`{"soil": ("clay", "sand")}`); empty = each for itself.
         weights: `None` where the authors published none.
         task: where it is not the model's own.
         capabilities: `None` = the model's own.
@@ -372,6 +373,7 @@ class Variant:
     stride: int = 1
     quantities: tuple[Quantity, ...] = ()
     lead_times_h: tuple[float, ...] = (0.0,)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     weights: Weights | None = None
     scores: tuple[Score, ...] = ()
     task: Task | None = None

@@ -32,6 +32,7 @@ VERBS: dict[str, dict[str, str]] = {
         "index": "An index of images, to be searched by words.",
         "search": "The images of an index that fit words, or another image.",
         "count": "How many of each class, per image, for models that find things.",
+        "explain": "Which predictors an answer owes itself to, for models that can hide them.",
     },
     "train": {
         "train": "Train or fine-tune a model with a recipe.",

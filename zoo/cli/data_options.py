@@ -110,7 +110,7 @@ def run(
     verb: str,
     *,
     model: str,
-    source: str,
+    source: str | None,
     out: Path | None,
     inputs: tuple[str, ...],
     device: str | None,
@@ -133,7 +133,8 @@ def run(
     if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
     _check_model(model)
-    check_paths(source, out)
+    if source is not None:
+        check_paths(source, out)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
 
@@ -186,7 +187,7 @@ def _is_taken(out: Path) -> bool:
     return any(out.iterdir()) if out.is_dir() else out.exists()
 
 
-def _sources(source: str, inputs: tuple[str, ...], loaded: Any) -> Any:
+def _sources(source: str | None, inputs: tuple[str, ...], loaded: Any) -> Any:
     """SOURCE alone, or with `--input s1=radar.tif` a mapping in which SOURCE is the first input that is not named.
 
     Where all are, SOURCE is the table of sites around which they are read.

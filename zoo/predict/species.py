@@ -94,7 +94,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
 def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult | Path:
     if out is not None:
         check_extension(out, TABLES, "a row per site")
-    _check_places(job, table)
+    check_places(job, table)
     units = [slice(start, min(start + job.rows, len(table))) for start in range(0, len(table), job.rows)]
 
     def load(unit: Sequence[slice]) -> Read:
@@ -108,7 +108,7 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
 
     with session(out, job.plan("sites", table), resume=job.options.resume) as work:
         is_main = run_job(job, units, load, compute, work)
-        _doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
+        doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
         chunks = _Chunks(job=job, table=table, units=units, work=work)
         result = _in_memory(job, chunks) if out is None else out
         if is_main and out is not None:
@@ -116,7 +116,7 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
     return result
 
 
-def _check_places(job: SpeciesJob, table: TableSource) -> None:
+def check_places(job: SpeciesJob, table: TableSource) -> None:
     """Raise unless the sites have a place, where something is read there."""
     if all(isinstance(feed, ColumnFeed) for feed in job.feeds.values()):
         return
@@ -127,7 +127,7 @@ def _check_places(job: SpeciesJob, table: TableSource) -> None:
         )
 
 
-def _doubt_missing(job: SpeciesJob, table: TableSource, answered: int) -> None:
+def doubt_missing(job: SpeciesJob, table: TableSource, answered: int) -> None:
     """Warn of sites without an answer; raise if none has one."""
     without = len(table) - answered
     if not without:

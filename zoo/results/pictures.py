@@ -104,7 +104,7 @@ def _draw_components(axes: Axes, result: RasterResult) -> None:
         rgba[..., 3] = valid
         return rgba
 
-    axes.imshow(_thinned(result, _shown_step(result), colours), extent=_extent(result), interpolation="nearest")
+    axes.imshow(_thinned(result, _shown_step(result), colours), extent=extent_of(result), interpolation="nearest")
 
 
 def _draw_classes(axes: Axes, result: RasterResult, place: int) -> None:
@@ -114,7 +114,9 @@ def _draw_classes(axes: Axes, result: RasterResult, place: int) -> None:
     ids = _thinned(result, _shown_step(result), lambda pixels, valid: np.where(valid, pixels[place].astype(int), -1))
     known = (ids >= 0) & (ids < len(colours))
     axes.imshow(
-        np.where(known[..., None], colours[np.where(known, ids, 0)], 0), extent=_extent(result), interpolation="nearest"
+        np.where(known[..., None], colours[np.where(known, ids, 0)], 0),
+        extent=extent_of(result),
+        interpolation="nearest",
     )
     present = np.unique(ids[known])[:MAX_LEGEND]
     if len(present):
@@ -129,7 +131,7 @@ def _draw_numbers(figure: Figure, axes: Axes, result: RasterResult, place: int) 
     known = numbers[np.isfinite(numbers)]
     low, high = np.percentile(known, LIMITS) if known.size else (0.0, 1.0)
     image = axes.imshow(
-        np.ma.masked_invalid(numbers), vmin=low, vmax=high, extent=_extent(result), interpolation="nearest"
+        np.ma.masked_invalid(numbers), vmin=low, vmax=high, extent=extent_of(result), interpolation="nearest"
     )
     unit = "" if result.unit in ("", "1") else f" ({result.unit})"
     figure.colorbar(image, ax=axes, label=result.names[place] + unit, extend="both", shrink=0.8)
@@ -138,6 +140,13 @@ def _draw_numbers(figure: Figure, axes: Axes, result: RasterResult, place: int) 
 def _vectors(pixels: Pixels, valid: Pixels) -> Pixels:
     """(h, w, D) in float64, NaN where there are no data."""
     return np.where(valid[..., None], np.moveaxis(pixels, 0, -1).astype(np.float64), np.nan)
+
+
+def thinned(result: RasterResult, look: Callable[[Pixels, Pixels], Pixels]) -> Pixels:
+    """What `look` makes of the rows and columns that fit on a screen: it takes pixels (bands, h, w) and where they have
+    data (h, w), and gives (h, w, ...).
+    """
+    return _thinned(result, _shown_step(result), look)
 
 
 def _thinned(result: RasterResult, step: int, look: Callable[[Pixels, Pixels], Pixels]) -> Pixels:
@@ -170,7 +179,7 @@ def _shown_step(result: RasterResult) -> int:
     return -(-max(result.grid.height, result.grid.width) // SHOWN_PX)
 
 
-def _extent(result: RasterResult) -> tuple[float, float, float, float]:
+def extent_of(result: RasterResult) -> tuple[float, float, float, float]:
     """Left, right, bottom, top in coordinates of the CRS; in columns and rows where the grid is turned."""
     grid = result.grid
     if grid.crs is None or not grid.transform.is_rectilinear or grid.transform.e > 0:

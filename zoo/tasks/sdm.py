@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.bands import normal_form
 from zoo.errors import ConfigError, SpecError
@@ -32,6 +32,27 @@ class SdmOutput(NamedTuple):
     """
 
     logits: Tensor
+
+
+class SubsetNetwork(Protocol):
+    """What a network may offer beside `forward`, so that many subsets of the same sites' variables cost less.
+
+    `head(pooled_of(tokens(**inputs), rows, **valid), species)` are the logits of `forward`.
+    """
+
+    def tokens(self, **inputs: Tensor) -> Tensor:
+        """(B, ...): what there is of each site whatever is hidden; it serves for any number of subsets."""
+
+    def pooled_of(self, tokens: Tensor, rows: Tensor, **valid: Tensor) -> Tensor:
+        """(N, D), what the head takes of N subsets: of site `rows` (N,) int64 with the masks `<name>_valid` (N, F) bool."""
+
+    def head(self, pooled: Tensor, species: Sequence[int] | None = None) -> Tensor:
+        """(N, S) logits of the species asked for by number; `None` = all."""
+
+
+def offers_subsets(module: nn.Module) -> bool:
+    """Whether the network is a `SubsetNetwork`; one whose `pooled_of` is `None` is not."""
+    return callable(getattr(module, "pooled_of", None))
 
 
 def species_of(variant: Variant, asked: Sequence[str] | None) -> tuple[int, ...]:

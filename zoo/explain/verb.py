@@ -1,0 +1,73 @@
+"""`Model.explain`: which of the three questions is asked, by what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.datasets.opening import open_dataset
+from zoo.datasets.sample import Reader
+from zoo.errors import ConfigError, InputError
+from zoo.explain.groups import Told, groups_of
+from zoo.explain.local import explain_places
+from zoo.explain.method import Method
+from zoo.explain.question import Question
+from zoo.explain.result import PICTURES
+from zoo.io.whole import check_extension, check_writable
+from zoo.model import Model
+from zoo.options import Options
+from zoo.spec import Task
+
+OWN_TABLE = "sites"  # the layout of labelled tables of the user's own
+
+
+def explain(
+    model: Model,
+    source: Any,
+    out: Path | None,
+    options: Options,
+    *,
+    labels: str | Reader | None,
+    split: str,
+    reader_options: Mapping[str, Any],
+    groups: Told | None,
+    method: Method,
+    plot: Path | None,
+) -> Any:
+    """See `Model.explain`."""
+    if model.task is not Task.SDM:
+        raise ConfigError(f"{model.name}: `explain` does not know the task {model.task.value!r} yet")
+    for path in (out, plot):
+        if path is not None:
+            check_writable(path)
+    if plot is not None:
+        check_extension(plot, PICTURES, "a plot")
+    players = groups_of(model, groups, exact=method.is_exact)
+    question = Question(groups=players, method=method, options=options, plot=plot)
+    if labels is None:
+        if reader_options:
+            raise ConfigError(
+                f"{', '.join(reader_options)} are options of labelled sites; expected --labels with them, to explain the AUC"
+            )
+        return explain_places(model, source, out, question)
+    from zoo.explain.scores import explain_scores
+
+    if isinstance(labels, str):
+        labels = _opened(model, labels, source, split=split, given=reader_options, species=options.species)
+    return explain_scores(model, labels, out, question)
+
+
+def _opened(
+    model: Model, name: str, source: Any, *, split: str, given: Mapping[str, Any], species: tuple[str, ...] | None
+) -> Reader:
+    """The labelled sites that lie at `source`, a path; `None` for a dataset that needs none."""
+    if source is not None and not isinstance(source, str | Path):
+        raise InputError(
+            f"found a {type(source).__name__}, expected the table or folder of the dataset {name!r}; or give a reader as"
+            " `labels`"
+        )
+    told = dict(given)
+    if name == OWN_TABLE and species is not None:
+        told.setdefault("species", list(species))  # the table need not tell of the others
+    return open_dataset(name, source, split=split, options=told, variant=model.variant)
