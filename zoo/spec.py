@@ -388,6 +388,11 @@ class Variant:
             raise SpecError(f"variant {self.tag!r}: two inputs share a name and a label: {keys}")
         if unknown := set(self.void) - set(self.classes):
             raise SpecError(f"variant {self.tag!r}: void classes {sorted(unknown)} are none of its classes")
+        variables = {band for spec in self.inputs for band in (spec.name, *spec.band_ids)}
+        if unknown := {one for members in self.groups.values() for one in members} - variables:
+            raise SpecError(
+                f"variant {self.tag!r}: groups name {sorted(unknown)}, which are no variables of its inputs"
+            )
         if self.colours and len(self.colours) != len(self.classes):
             raise SpecError(f"variant {self.tag!r} has {len(self.colours)} colours for {len(self.classes)} classes")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import hookimpl
-from zoo.spec import DatasetSpec, Licences, ModelSpec, Paper, Task
+from zoo.spec import Capability, DatasetSpec, Licences, ModelSpec, Paper, Task
 from zoo_masksdm.datasets import DATASETS
 from zoo_masksdm.variants import VARIANTS
 
@@ -28,6 +28,7 @@ SPEC = ModelSpec(
     repository="https://github.com/zbirobin/MaskSDM-MEE",
     licences=Licences(code=None, weights=None, data=None),
     variants=VARIANTS,
+    capabilities=(Capability.EXPLAIN,),
     objectives={
         "masked": "zoo_masksdm.objective:Masked",
         "presence": "zoo.tasks.losses.sdm:Presence",

@@ -87,6 +87,15 @@ GEOPLANT = (
     *GEOPLANT_HUMAN,
 )
 
+GEOPLANT_GROUPS = {
+    "Climate": tuple(f"Bio{number}" for number in range(1, 20)),
+    "SoilGrids": tuple(one.id for one in GEOPLANT_SOIL),
+    "Topography": ("Elevation",),
+    "Location": ("lon", "lat"),
+    "Metadata": ("geoUncertaintyInM", "areaInM2"),
+    "Human": tuple(one.id for one in GEOPLANT_HUMAN),
+}
+
 # Of the demo: what the synthetic world has of them, and its species (niches: `zoo_masksdm.world`).
 _DEMO = ("bio_1", "bio_12", "Longitude", "Latitude", "Elevation", "Slope", "Aspect", "Cover_tree_layer")
 DEMO_BANDS = tuple(one for one in SPLOT if one.id in _DEMO)

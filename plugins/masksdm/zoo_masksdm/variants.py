@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo.spec import Layout, Normalise, Variant, Weights
-from zoo_masksdm.predictors import DEMO_BANDS, DEMO_SPECIES, GEOPLANT, SATCLIP, SPLOT, predictors
+from zoo_masksdm.predictors import (
+    DEMO_BANDS,
+    DEMO_SPECIES,
+    GEOPLANT,
+    GEOPLANT_GROUPS,
+    GROUPS,
+    SATCLIP,
+    SPLOT,
+    predictors,
+)
 from zoo_masksdm.scores import EPOCHS, ORACLES, scores_of
 from zoo_masksdm.weights import RANGES
 
@@ -38,6 +47,8 @@ def _released(tag: str, summary: str, file: str, *, builder: str = f"{MASKED}:bu
         builder=builder,
         config={"features": len(bands), "num_classes": species, **(SIZES if transformer else {}), **config},
         inputs=(table, SATCLIP) if transformer and not geoplant else (table,),
+        groups=GEOPLANT_GROUPS if geoplant else GROUPS,
+        capabilities=None if builder.endswith(":build") else (),  # the others never learned that something is hidden
         weights=Weights(
             file=file,
             archive=ARCHIVE,
