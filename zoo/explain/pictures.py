@@ -108,7 +108,7 @@ def draw_maps(result: ExplanationMap) -> Figure:
     figure = _figure()
     side = 2.5
     ratio = float(np.clip(result.grid.height / result.grid.width, 0.3, 3.0))
-    figure.set_size_inches(columns * side + 0.9, rows * (side * ratio + 0.35))
+    figure.set_size_inches(columns * side + 0.9, rows * (side * ratio + 0.35) + 0.6)
     grid: Any = figure.subplots(rows, columns, squeeze=False)
     values = _values(result)
     parts = np.abs(values[: len(groups)])
@@ -123,12 +123,11 @@ def draw_maps(result: ExplanationMap) -> Figure:
         picture = np.ma.masked_invalid(values[result.names.index(name)])
         images[whole] = axes.imshow(picture, extent=extent_of(result), interpolation="nearest", **colours)
         axes.set_title("probability of presence" if whole else name, fontsize="small")
-    last = grid.ravel()[len(shown) - 1]
-    figure.colorbar(images[True], ax=last, shrink=0.8).ax.tick_params(labelsize="x-small")
-    if False in images:
-        others = [axes for axes in grid.ravel() if axes is not last]
-        bar = figure.colorbar(images[False], ax=others, extend="both", shrink=0.7, location="left", aspect=30)
-        bar.set_label("adds to the probability", fontsize="x-small")
+    # Beside and below all panels, so that all have one size.
+    beside = figure.colorbar(images[False], ax=grid, extend="both", shrink=0.8, aspect=30)
+    below = figure.colorbar(images[True], ax=grid, location="bottom", shrink=0.5, aspect=30)
+    for bar, told in ((beside, "adds to the probability"), (below, "probability of presence")):
+        bar.set_label(told, fontsize="x-small")
         bar.ax.tick_params(labelsize="x-small")
     options = result.provenance.options if result.provenance else {}
     figure.suptitle(options.get("species", ""), fontsize="medium", fontweight="bold")

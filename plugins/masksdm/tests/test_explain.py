@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +61,21 @@ def test_what_a_species_cares_for_explains_it_at_a_place(demo):
     slope = values[:, names.index("Slope")]
     assert slope[steep].min() > 0.1
     assert slope[flat].max() < -0.05
+
+
+def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, capsys):
+    """To a few pairs of sites: other processors round otherwise."""
+    page = (Path(__file__).parents[3] / "docs/explain.md").read_text()
+    code, told = (
+        re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1] for kind in ("python", "text")
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "explain.md", "exec"), {})
+    said, number = capsys.readouterr().out, re.compile(r"\d\.\d+")
+    assert number.sub("#", said) == number.sub("#", told)
+    found, expected = ([float(one) for one in number.findall(text)] for text in (said, told))
+    assert found == pytest.approx(expected, abs=0.005)
+    assert (tmp_path / "explain.png").exists()
 
 
 def test_released_variants_know_the_groups_of_the_paper():
