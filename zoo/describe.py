@@ -116,7 +116,9 @@ def _weights(variant: Variant) -> Iterator[str]:
     if weights is None:
         yield "weights         none published"
         return
-    shipped = f"{weights.file} (shipped with the plugin)"
+    shipped = (
+        f"{weights.file} (shipped with the plugin)" if ":" in weights.file else f"{weights.file}, beside this card"
+    )
     home = f"hf://{weights.repo}/{weights.file}" if weights.repo else shipped
     if weights.archive:
         home = f"{weights.file}, in the archive {weights.archive}"

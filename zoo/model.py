@@ -329,11 +329,26 @@ def _load_folder(
 ) -> Model:
     from zoo.checkpoints.folders import read_folder
 
-    saved = read_folder(folder)
+    saved = read_folder(_of_run(folder))
     entry, _ = registry.find(saved.model)
     name = origin or f"{saved.model}@{saved.variant.tag} (local)"  # provenance holds no path of this machine
     told = Origin(name=name, revision=revision, sha256=saved.sha256, made_from=saved.made_from)
     return _with_weights(entry, saved.variant, weights=saved.weights, file=saved.file, origin=told, device=device)
+
+
+def _of_run(folder: Path) -> Path:
+    """The folder of the model itself, where `folder` is that of the run that trained it.
+
+    Raises:
+        WeightsError: the run has not ended.
+    """
+    if (folder / "config.json").is_file() or not (folder / "config.yaml").is_file():
+        return folder
+    if not (folder / "model").is_dir():
+        raise WeightsError(
+            f"{folder} is a run that has not ended; go on with its command and --resume auto, then load it"
+        )
+    return folder / "model"
 
 
 def _with_weights(

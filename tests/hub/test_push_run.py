@@ -222,7 +222,7 @@ def test_run_without_measurements_claims_none(finished, hub):
         ({"licence": "CC-BY-SA-4.0"}, {"licence": "MIT"}, r"ShareAlike.*--license CC-BY-SA-4.0"),
         ({"licence": "CC-BY-ND-4.0"}, {}, "NoDerivatives"),
         ({"start": "random"}, {}, r"random weights.*zoo push .* lab/kelp --license Apache-2.0"),
-        ({"dataset": "kelp-unknown"}, {}, r"see https://example.org/kelp and say it: .*--data-license CC-BY-4.0"),
+        ({"dataset": "kelp-unknown"}, {}, r"see https://example.org/kelp and say it: .*--data-license SPDX"),
         ({}, {"data_licence": "MIT"}, "kelp-open is under CC-BY-4.0; leave the option out"),
         ({}, {"licence": "mine"}, "no SPDX licence expression"),
     ],
@@ -316,7 +316,7 @@ def test_data_of_earlier_runs_stay_on_the_card_and_are_judged(finished, hub):
     third = again(finished, again(finished, first.model).model, dataset="kelp-unknown")
     assert trained_on(third.model) == [("kelp-nc", "CC-BY-NC-4.0"), ("kelp-open", "CC-BY-4.0"), ("kelp-unknown", None)]
     assert third.read_environment()["start"]["own"] is True
-    with pytest.raises(ConfigError, match=r"training data \(kelp-unknown\) is not known; .*--data-license CC-BY-4.0"):
+    with pytest.raises(ConfigError, match=r"training data \(kelp-unknown\) is not known; .*--data-license SPDX"):
         publish(third, "lab/kelp", licence="MIT", dry_run=True)
     published = publish(third, "lab/kelp", licence="MIT", data_licence="CC0-1.0")
     for row in ("kelp-nc: https://example.org/kelp | CC-BY-NC-4.0", "kelp-open: https://example.org/kelp | CC-BY-4.0",

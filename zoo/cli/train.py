@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -46,12 +47,15 @@ def command(
         from zoo.predict.launch import launch
 
         sys.exit(launch(click.get_current_context().find_root().obj, processes))
+    from zoo.errors import ConfigError, InputError
     from zoo.processes import processes as crew
     from zoo.training.loop import train
     from zoo.training.phase import Stopped
 
     try:
         done = train(config, out=out, resume=resume)
+    except (ConfigError, InputError) as err:
+        raise type(err)(_as_settings(str(err))) from err
     except Stopped as err:
         click.echo(f"zoo: {err}", err=True)
         sys.exit(128 + err.signal)
@@ -61,3 +65,9 @@ def command(
         click.echo(
             f"use it: zoo.load({str(done.folder / 'model')!r}); share it: zoo push {done.folder} ORG/NAME", err=True
         )
+
+
+def _as_settings(message: str) -> str:
+    """Advice that names options of other verbs, as settings of this one."""
+    message = re.sub(r"--(bands|sensor|scale|offset|baseline|nodata|crs) ([\w.,\-]+)", r"data.options.\1=\2", message)
+    return re.sub(r"--(bands|sensor|scale|offset|baseline|nodata|crs)\b", r"data.options.\1", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from zoo.datasets.opening import open_dataset
 from zoo.datasets.sample import Reader
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooWarning
 from zoo.evaluation.measure import measure
 from zoo.evaluation.protocols import Judging
 from zoo.evaluation.result import Evaluation
@@ -75,6 +76,7 @@ def evaluate(
     """
     _check_folds(folds, block_km, limit)
     if not isinstance(model, Model):
+        _doubt_training_data(Path(model), dataset, folder, split)
         model = load(home_of(model), device=device, offline=offline)
     reader, named = _opened(model, dataset, folder, split, options)
     known: Reader | None = None
@@ -123,6 +125,23 @@ def home_of(reference: str) -> str:
     inner = Path(reference) / "model"
     is_run = inner.is_dir() and not (Path(reference) / "config.json").exists()
     return f"./{inner}" if is_run and not inner.is_absolute() else str(inner) if is_run else reference
+
+
+def _doubt_training_data(run: Path, dataset: str | Reader, folder: str | Path | None, split: str) -> None:
+    """Warn where a run is judged by the samples that it was trained on."""
+    from yaml import safe_load
+
+    if not (run / "config.yaml").is_file() or not isinstance(dataset, str):
+        return
+    told = safe_load((run / "config.yaml").read_text(encoding="utf-8")).get("data") or {}
+    same = Path(told.get("folder") or ".").resolve() == Path(folder or ".").resolve()
+    if (told.get("dataset"), told.get("split")) == (dataset, split) and same:
+        warnings.warn(
+            f"{run} was trained on this very split ({split}): what was learnt by heart counts as understood; say --split"
+            " of other samples",
+            ZooWarning,
+            stacklevel=2,
+        )
 
 
 def _plain(value: Any) -> str:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.model import Model
+from zoo.checkpoints.folders import WEIGHTS
+from zoo.hub.records import sha256_of
+from zoo.model import Model, Origin
 from zoo.processes import quiet_where_another_failed
 from zoo.training import checkpoints
 from zoo.training.checkpoints import State
@@ -63,8 +65,8 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
     """
     accelerator = accelerator_of(config)
     reader, validating, variant = data_of(config)
-    folder, checkpoint = place(config, accelerator, out, resume)
     model = begin(config, variant, accelerator.device)
+    folder, checkpoint = place(config, accelerator, out, resume)
     state = checkpoints.state_of(checkpoint) if checkpoint else State()
     if accelerator.is_main_process:
         folder.write_config(config)
@@ -98,8 +100,8 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
         run.tell(Happened.ENDED)
         accelerator.wait_for_everyone()
     figures = {**run.figures, **(judged.values if judged else {})}
-    # Its weights are no longer those that it began with.
-    return Trained(folder=folder.path, figures=figures, model=replace(model, origin=None))
+    trained = Origin(name=f"{model.name} (local)", revision=None, sha256=sha256_of(folder.model / WEIGHTS))
+    return Trained(folder=folder.path, figures=figures, model=replace(model, origin=trained))
 
 
 def _judged(run: Run) -> Evaluation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,8 @@ from zoo.training.reporting import Reporter
 from zoo.training.schedules import Rates
 from zoo.training.starting import objective_of, reader_of, same_samples
 from zoo.training.steps import NotFinite, Stepper, seed_step
+
+logger = logging.getLogger(__name__)
 
 
 class Stopped(ZooError):
@@ -177,6 +180,12 @@ class _Steps:
                 self._tell(Happened.SAVED, state.step)
             if asked:
                 raise self._stopped(state.step, asked)
+        if state.step < self.steps:
+            assert self.phase.best is not None
+            logger.warning(
+                "phase %s ended at step %d of %d: %s was no better for %d measurements (best.patience); what is kept is its best, %.4g",
+                self.name, state.step, self.steps, self.phase.best.metric, state.stale, state.best or math.nan,
+            )  # fmt: skip
         self._settle(state)
 
     def _step(self, stepper: Stepper, batches: Iterator[Batch], step: int) -> int:

@@ -74,7 +74,9 @@ def publish(
             f"{run.path} has no model yet, it is {run.summary().state}; let it end, or go on with it:"
             f" zoo train {config.model} {config.recipe or 'RECIPE'} --resume {run.path}"
         )
-    licensed = licences_of(run, config, licence=licence, data_licence=data_licence, retry=f"zoo push {run.path} {repo}")
+    licensed = licences_of(
+        run, config, licence=licence, data_licence=data_licence, retry=_retried(run, repo, licence, dry_run=dry_run)
+    )
     card = card_of(run, repo, licensed)
     with _staged(run, card, licensed) as folder:
         pushed = push(folder, repo, dry_run=dry_run, private=private, message=message)
@@ -129,6 +131,13 @@ def _base_licence(run: RunFolder, config: TrainConfig) -> str | None:
     return spdx(start["license"], f"the licence of {start.get('name')}")
 
 
+def _retried(run: RunFolder, repo: str, licence: str | None, *, dry_run: bool) -> str:
+    """The command that was typed, to be completed."""
+    return (
+        f"zoo push {run.path} {repo}" + (f" --license {licence}" if licence else "") + (" --dry-run" if dry_run else "")
+    )
+
+
 def _data_licences(run: RunFolder, config: TrainConfig, told: str | None, retry: str) -> tuple[TrainedOn, ...]:
     """The data of the run and of those before it, each with its licence; `told` is that of those that do not say."""
     data = TrainedOn.read(run.read_environment().get("data"))
@@ -141,7 +150,8 @@ def _data_licences(run: RunFolder, config: TrainConfig, told: str | None, retry:
     if unknown and told is None:
         raise ConfigError(
             f"the licence of the training data ({', '.join(one.name for one in unknown)}) is not known; see"
-            f" {' and '.join(one.source for one in unknown)} and say it: {retry} --data-license CC-BY-4.0"
+            f" {' and '.join(one.source if '://' in one.source else 'where they come from' for one in unknown)}"
+            f" and say it: {retry} --data-license SPDX"
         )
     said = spdx(told, "--data-license") if told else None
     known = [

@@ -158,17 +158,24 @@ def trackers_of(names: Sequence[str], run: RunFolder, *, purge_step: int | None 
 
 def words(values: Mapping[str, float]) -> str:
     """The first numbers of an event, for people."""
-    told = [f"{name} {value:.4g}" for name, value in [*values.items()][:MOST_TOLD]]
-    more = len(values) - MOST_TOLD
+    overall = {name: value for name, value in values.items() if "/" not in name}  # those of classes are in the log
+    told = [f"{name} {value:.4g}" for name, value in [*overall.items()][:MOST_TOLD]]
+    more = len(overall) - MOST_TOLD
     return "  ".join([*told, *([f"and {more} more"] if more > 0 else [])])
 
 
 class _Lines:
-    """Where nobody watches (a file, a cluster's log): a line per measurement."""
+    """Where nobody watches (a file, a cluster's log): a line per measurement, with the last loss of training."""
+
+    def __init__(self) -> None:
+        self._loss = ""
 
     def tell(self, event: TrainEvent) -> None:
+        if event.kind is Happened.LOGGED:
+            self._loss = f"train loss {event.values.get('loss', math.nan):.4g}  "
         if event.kind is Happened.EVALUATED:
-            sys.stderr.write(f"{event.phase} step {event.step:,}/{event.steps:,}  {words(event.values)}\n")
+            where = f"{event.phase} epoch {event.epoch:.4g} step {event.step:,}/{event.steps:,}"
+            sys.stderr.write(f"{where}  {self._loss}{words(event.values)}\n")
             sys.stderr.flush()
 
     def close(self) -> None:

@@ -104,6 +104,12 @@ def _files(root: Path, split: str, dividing: Mapping[str, Any]) -> tuple[list[Pa
         files = [file for one in by_split[split] for file in images_in(one)]
         return files, {one.name for inner in by_split.values() for one in inner}
     if of_class:
+        beside = {one.name for one in folders_in(root.resolve().parent)} & {*SHARES}
+        if not dividing and root.resolve().name in SHARES and len(beside) > 1:
+            raise NoSuchSplit(
+                f"{root} is one split of several ({', '.join(sorted(beside))} lie side by side); give the folder above,"
+                f" {root.parent}, and {root.resolve().name} as the split"
+            )
         files = [file for one in of_class for file in images_in(one)]
         kept = set(of_split([file.relative_to(root).as_posix() for file in files], split, root, **dividing))
         return [one for one in files if one.relative_to(root).as_posix() in kept], {one.name for one in of_class}

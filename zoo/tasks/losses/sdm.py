@@ -128,6 +128,11 @@ class Presence(Objective):
         """`presence`, and `background` where the batch has such points."""
         output: SdmOutput = answer(network, batch)
         logits, presence = output.logits.float(), batch.target["presence"]
+        if logits.shape[1:] != presence.shape[1:]:
+            raise ConfigError(
+                f"the network answers for {logits.shape[1]} species, and the data have {presence.shape[1]}; for a head of"
+                " the data's own species say classes=data fresh=[head*], or name the model's species in the data's options"
+            )
         drawn: Tensor | None = batch.target.get("background")
         if drawn is not None:
             presence = presence.masked_fill(drawn[:, None], torch.nan)

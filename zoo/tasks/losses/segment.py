@@ -138,6 +138,11 @@ def void_classes(variant: Variant | None) -> tuple[int, ...]:
 
 def at_size(logits: Tensor, size: torch.Size) -> Tensor:
     """Logits (B, K, h, w) resized bilinearly (`align_corners=False`) to the labels' size, where it is another."""
+    if logits.ndim != 4:
+        raise ConfigError(
+            f"the network answers with numbers of shape {tuple(logits.shape)}, expected a map (batch, classes, height,"
+            " width); choose a variant that answers maps (`zoo info MODEL`), or another objective="
+        )
     if logits.shape[-2:] == size:
         return logits.float()
     return functional.interpolate(logits.float(), size=tuple(size), mode="bilinear", align_corners=False)
