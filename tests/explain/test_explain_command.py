@@ -37,3 +37,14 @@ def test_the_command_explains_places_and_scores_alike_on_two_processes(
     assert pq.read_table(one).column_names[3] == "standard_error"
     code, _, err = zoo_command("explain", installed_additive, sites, one, *places)
     assert (code, "exists; add --force" in err) == (1, True)
+
+
+def test_what_cannot_be_is_said_before_the_model_is_loaded(installed_additive, tmp_path, zoo_command):
+    for told in ([], ["--labels"]):
+        code, _, err = zoo_command("explain", installed_additive, "-", tmp_path / "out.csv", *told)
+        assert (code, "- stands for a dataset that needs no folder; name one with --labels" in err) == (1, True)
+    code, _, err = zoo_command("explain", installed_additive, tmp_path, tmp_path / "out.csv", "--group", "warm")
+    assert (code, "--group warm names no group; expected --group NAME=A,B" in err) == (1, True)
+    twice = ["--group", "a=warm", "--group", "a=wet"]
+    code, _, err = zoo_command("explain", installed_additive, tmp_path, tmp_path / "out.csv", *twice)
+    assert (code, "--group a is given twice" in err) == (1, True)

@@ -212,7 +212,10 @@ def test_where_nobody_watches_there_is_a_line_per_measurement(run, trackers, cap
         tell_all(run, report)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "probe epoch 0 step 20/20  train loss 0.05  accuracy 0.5\njoint epoch 0 step 20/20  train loss 0.05  accuracy 0.5\n"
+    assert (
+        err
+        == "probe epoch 0 step 20/20  train loss 0.05  accuracy 0.5\njoint epoch 0 step 20/20  train loss 0.05  accuracy 0.5\n"
+    )
 
 
 class Screen(io.StringIO):

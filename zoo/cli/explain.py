@@ -52,11 +52,15 @@ def command(
     zoo explain masksdm splot/ groups.csv --labels splotopen --plot groups.png
     zoo explain masksdm plots.csv single.csv --labels --method permutation --rounds 50
     """
-    from zoo.errors import OutputError
+    from zoo.errors import InputError, OutputError
 
+    if given["source"] == NO_FOLDER and labels in (None, OWN_TABLE):
+        raise InputError(
+            "- stands for a dataset that needs no folder; name one with --labels, or give a table or rasters"
+        )
     if plot is not None and plot.exists() and not (given["force"] or given["resume"]):
         raise OutputError(f"{plot} exists; add --force to overwrite it, or name another picture")
-    if labels is not None and given["source"] == NO_FOLDER:
+    if given["source"] == NO_FOLDER:
         given["source"] = None
     run(
         "explain",
