@@ -40,7 +40,7 @@ NO_FOLDER = "-"  # in place of SITES, for datasets that need none
 def command(
     *, rest: tuple[str, ...], group: tuple[str, ...], labels: str | None, plot: Path | None, **given: Any
 ) -> None:
-    r"""What each predictor, or group of them, adds to MODEL's answer: Shapley values.
+    """What each predictor, or group of them, adds to MODEL's answer: Shapley values.
 
     At places: what it adds to the probability of a species, in a row per site, species and group, or in a map. With --labels:
     what it adds to the AUC over the sites. Predictors in no group stay hidden. KEY=VALUE are options of the dataset's reader.
@@ -51,7 +51,7 @@ def command(
     zoo explain masksdm sites.csv why.csv --group climate=bio_1,bio_12 --group soil=CLYPPT,SNDPPT
     zoo explain masksdm splot/ groups.csv --labels splotopen --plot groups.png
     zoo explain masksdm plots.csv single.csv --labels --method permutation --rounds 50
-    """
+    """  # noqa: D301  (click looks for a backspace)
     from zoo.errors import InputError, OutputError
 
     if given["source"] == NO_FOLDER and labels in (None, OWN_TABLE):
