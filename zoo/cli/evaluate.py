@@ -56,7 +56,7 @@ def command(
     offline: bool,
     **given: Any,
 ) -> None:
-    r"""Scores of MODEL on a labelled DATASET (`zoo data` lists them) that lies in FOLDER.
+    """Scores of MODEL on a labelled DATASET (`zoo data` lists them) that lies in FOLDER.
 
     MODEL is a name, a saved folder, or the folder of a training run. KEY=VALUE are options of the dataset's reader;
     gallery.KEY=VALUE of the gallery's alone, metric.KEY=VALUE of the task's metric.
@@ -66,7 +66,7 @@ def command(
     zoo evaluate smarties eurosat-ms EuroSAT_MS --protocol knn --gallery train
     zoo evaluate smarties@demo world --protocol probe n=300
     zoo evaluate runs/polo-finetune-001 points flight --out scores.json --card README.md
-    """
+    """  # noqa: D301  (click reads the escape)
     from zoo.cli.data_options import _check_model as check_model
 
     folder, options = _told(rest)

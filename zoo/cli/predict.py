@@ -19,7 +19,7 @@ from zoo.cli.names import names_option
 @click.option("--at", help="Forecasts: time of the last input, or FIRST/LAST (all that can be).")
 @click.option("--top", type=int, help="Species distributions: the most probable ones of each site, a row each.")
 def command(**given: Any) -> None:
-    r"""The answer of MODEL on SOURCE, written to OUT; the extension decides the format.
+    """The answer of MODEL on SOURCE, written to OUT; the extension decides the format.
 
     \b
     zoo predict coralscapes reef.jpg reef.tif      class map (.tif, or .png coloured)
@@ -29,5 +29,5 @@ def command(**given: Any) -> None:
     zoo predict masksdm sites.csv species.parquet  a row per site (.parquet, .geojson, .csv)
     zoo predict masksdm rasters/ map.tif --species "Poa alpina"
     zoo predict hemu stack.nc ssr.zarr             maps in time (.zarr, .nc; .tif for one time)
-    """
+    """  # noqa: D301  (click reads the escape)
     run("predict", **given)

@@ -32,12 +32,12 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    r"""The images of INDEX that fit QUERY best, printed, or written to OUT (.parquet, .geojson, .csv).
+    """The images of INDEX that fit QUERY best, printed, or written to OUT (.parquet, .geojson, .csv).
 
     \b
     zoo search tiles.index "a golf course" --top 5
     zoo search tiles.index photo.jpg --image
-    """
+    """  # noqa: D301  (click reads the escape)
     from zoo.errors import OutputError
     from zoo.io.whole import check_writable
     from zoo.predict.retrieval import search
