@@ -119,6 +119,15 @@ def test_folders_one_level_off_name_the_one_that_fits(tmp_path, variant):
         opened(inner / "a", variant)
 
 
+def test_one_split_of_several_is_not_divided_again(tmp_path, variant):
+    for split in ("train", "val", "test"):
+        chips(tmp_path / split, {"a": 2, "b": 2})
+    with pytest.raises(
+        InputError, match=r"is one split of several \(test, train, val lie side by side\); give the folder above"
+    ):
+        opened(tmp_path / "test", variant, "test")
+
+
 def test_a_split_that_is_not_there_is_told_with_those_that_are(tmp_path, variant):
     chips(tmp_path / "training", {"a": 1})
     chips(tmp_path / "validation", {"a": 1})

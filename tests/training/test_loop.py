@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.training.loop import train
 
 
@@ -349,3 +349,28 @@ def test_readers_are_told_the_epoch(configured, learner):
     done = train(configured("data.options.quiet_from=1", "epochs=3", "log_every=3"), out="run")
     assert done.figures["loss"] > 0
     assert (learner / "epochs").read_text().split() == ["0", "1", "2"]
+
+
+def test_a_run_loads_as_its_model_does_and_is_doubted_on_its_own_training_data(configured, learner):
+    done = train(configured(), out="run")
+    loaded = zoo.load(str(done.folder.resolve()), device="cpu")
+    same(loaded.module.state_dict(), done.model.module.state_dict())
+    assert done.model.origin.sha256 == loaded.origin.sha256
+    with pytest.warns(ZooWarning, match=r"was trained on this very split \(train\)"):
+        zoo.evaluate("./run", "toy-chips", split="train", bootstrap=0)
+    (learner / "begun").mkdir()
+    (learner / "begun/config.yaml").write_text("model: learner@chips")
+    with pytest.raises(zoo.ZooError, match="is a run that has not ended; go on with its command and --resume auto"):
+        zoo.load("./begun")
+
+
+def test_an_early_end_is_told(configured, learner, caplog):
+    settings = ("epochs=9", "validation.split=val", "best.metric=accuracy", "best.patience=2", "optimizer.lr=1e-12")
+    train(configured(*settings), out="run")
+    assert "ended at step 9 of 27: accuracy was no better for 2 measurements" in caplog.text
+
+
+def test_an_objective_of_another_task_is_told(configured, learner):
+    changes = {"model": "learner@chips", "data": {"dataset": "toy-maps"}}
+    with pytest.raises(ConfigError, match="expected a map"):
+        train(configured("objective=zoo.tasks.losses.segment:Segment", **changes), out="run")

@@ -158,10 +158,9 @@ class _Steps:
             clip=self.phase.clip,
             interruption=run.interruption,
         )
-        if run.accelerator.is_main_process:  # they are added over the processes
-            stepper.totals |= {name: torch.tensor(one, dtype=torch.float64) for name, one in state.totals.items()}
-        else:
-            stepper.totals |= {name: torch.zeros((), dtype=torch.float64) for name in state.totals}
+        # They are added over the processes: one of them has what all had.
+        main = run.accelerator.is_main_process
+        stepper.totals |= {name: one if main else 0.0 for name, one in state.totals.items()}
         set_modes(self.learner, self.phase)
         batches = self._batches(state.step)
         self.began = time.perf_counter()

@@ -41,7 +41,7 @@ class Stepper:
         wrapped: with it.
         clip: largest norm of the gradient; `None` = any.
         interruption: whether this process was asked to stop.
-        totals: this process's share of the loss and of its terms, added up since they were last taken; float64.
+        totals: this process's share of the loss and of its terms, added up since they were last taken.
         norm: of the gradient at the last step, where it was clipped.
     """
 
@@ -51,7 +51,7 @@ class Stepper:
     optimizer: Any
     clip: float | None
     interruption: Interruption
-    totals: dict[str, Tensor] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
     norm: Tensor | None = None
 
     def take(self, parts: Sequence[Part], batches: Iterator[Batch], moment: Moment) -> int:
@@ -91,7 +91,10 @@ class Stepper:
         names = sorted(self.totals)
         if not names:
             return {}
-        added = self._added(torch.stack([self.totals[name] for name in names]))
+        if self.accelerator.num_processes == 1:
+            return {name: self.totals[name] for name in names}
+        own = [self.totals[name] for name in names]
+        added = self._added(torch.tensor(own, dtype=torch.float64, device=self.accelerator.device))
         return dict(zip(names, added.tolist(), strict=True))
 
     def _terms(self, part: Part, batch: Batch, moment: Moment) -> Terms:
@@ -145,11 +148,12 @@ class Stepper:
                 whole = whole * num_parts
             shares[name] = total * (0.0 if part.idle else weight) / whole
         loss = torch.stack([one.float() for one in shares.values()]).sum()
-        if not math.isfinite(loss.item()):
+        value = loss.item()
+        if not math.isfinite(value):
             raise NotFinite(batch, {name: one.item() for name, one in shares.items()})
-        for name, share in (("loss", loss), *(shares.items() if len(shares) > 1 else ())):
-            so_far, now = self.totals.get(name), share.detach().double()
-            self.totals[name] = now if so_far is None else so_far + now
+        self.totals["loss"] = self.totals.get("loss", 0.0) + value
+        for name, share in shares.items() if len(shares) > 1 else ():
+            self.totals[name] = self.totals.get(name, 0.0) + share.item()
         return loss * processes if processes > 1 else loss
 
     def _added(self, tensor: Tensor) -> Tensor:
