@@ -342,13 +342,15 @@ def _of_run(folder: Path) -> Path:
     Raises:
         WeightsError: the run has not ended.
     """
-    if (folder / "config.json").is_file() or not (folder / "config.yaml").is_file():
+    if (folder / "config.json").is_file():
         return folder
-    if not (folder / "model").is_dir():
+    if (folder / "model" / "config.json").is_file():
+        return folder / "model"
+    if (folder / "config.yaml").is_file():
         raise WeightsError(
             f"{folder} is a run that has not ended; go on with its command and --resume auto, then load it"
         )
-    return folder / "model"
+    return folder
 
 
 def _with_weights(

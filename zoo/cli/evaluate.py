@@ -77,11 +77,12 @@ def command(
 
         sys.exit(launch(click.get_current_context().find_root().obj, processes))
     from zoo.evaluation.protocols import Judging
-    from zoo.evaluation.verb import evaluate, home_of
+    from zoo.evaluation.verb import doubt_training_data, evaluate
     from zoo.model import load
 
     settings = {name: given.pop(name) for name in ("neighbours", "epochs", "shots", "seed")}
-    loaded = load(home_of(model), device=given.pop("device"), offline=offline or None)
+    doubt_training_data(Path(model), dataset, folder, given["split"])
+    loaded = load(model, device=given.pop("device"), offline=offline or None)
     evaluation = evaluate(
         loaded,
         dataset,

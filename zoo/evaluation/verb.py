@@ -76,8 +76,8 @@ def evaluate(
     """
     _check_folds(folds, block_km, limit)
     if not isinstance(model, Model):
-        _doubt_training_data(Path(model), dataset, folder, split)
-        model = load(home_of(model), device=device, offline=offline)
+        doubt_training_data(Path(model), dataset, folder, split)
+        model = load(model, device=device, offline=offline)
     reader, named = _opened(model, dataset, folder, split, options)
     known: Reader | None = None
     if protocol != "head":
@@ -120,14 +120,7 @@ def _check_folds(folds: int | None, block_km: float | None, limit: int | None) -
         raise ConfigError("folds are of all samples; leave --limit out")
 
 
-def home_of(reference: str) -> str:
-    """The folder of the model itself, where `reference` is the folder of the run that trained it."""
-    inner = Path(reference) / "model"
-    is_run = inner.is_dir() and not (Path(reference) / "config.json").exists()
-    return f"./{inner}" if is_run and not inner.is_absolute() else str(inner) if is_run else reference
-
-
-def _doubt_training_data(run: Path, dataset: str | Reader, folder: str | Path | None, split: str) -> None:
+def doubt_training_data(run: Path, dataset: str | Reader, folder: str | Path | None, split: str) -> None:
     """Warn where a run is judged by the samples that it was trained on."""
     from yaml import safe_load
 

@@ -28,10 +28,9 @@ from zoo.io.tables import TableSource
 from zoo.io.vectors import Places
 from zoo.io.whole import check_extension
 from zoo.model import Model
-from zoo.predict.predictors import Seen, Sites, Values, open_feeds, prepare
-from zoo.predict.sources import label
+from zoo.predict.predictors import Seen, Sites, Values, prepare
 from zoo.predict.species import check_places, doubt_missing
-from zoo.predict.species_job import Read, SpeciesJob, run_job
+from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_sites
 from zoo.predict.work import Arrays, Work, session
 from zoo.processes import processes
@@ -106,15 +105,7 @@ def explain_places(
             f"{model.name} knows {len(chosen)} species, and each is explained for itself; say which with"
             f' --species "{model.variant.classes[0]},{model.variant.classes[1]}"'
         )
-    table, feeds = open_feeds(model, source, options)
-    job = SpeciesJob(
-        model=model,
-        feeds=feeds,
-        chosen=chosen,
-        options=options,
-        provenance=model.provenance(question.recorded(model.variant)),
-        what=f"{model.spec.name} {label(source)}",
-    )
+    table, job = open_job(model, source, options, chosen, model.provenance(question.recorded(model.variant)))
     asked = Asked(job=job, question=question)
     if table is None:
         return _map(asked, out)

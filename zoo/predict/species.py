@@ -26,9 +26,8 @@ from zoo.io.vectors import Places
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.predictors import ColumnFeed, Sites, Values, open_feeds
-from zoo.predict.sources import label
-from zoo.predict.species_job import Read, SpeciesJob, run_job
+from zoo.predict.predictors import ColumnFeed, Sites, Values
+from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_species
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult
@@ -64,15 +63,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
             f"{model.name} knows {len(chosen)} species, and a map has a band for each; say which with"
             f' --species "{model.variant.classes[0]},{model.variant.classes[1]}"'
         )
-    table, feeds = open_feeds(model, source, options)
-    job = SpeciesJob(
-        model=model,
-        feeds=feeds,
-        chosen=chosen,
-        options=options,
-        provenance=model.provenance(options.recorded()),
-        what=f"{model.spec.name} {label(source)}",
-    )
+    table, job = open_job(model, source, options, chosen, model.provenance(options.recorded()))
     if table is None and (wants_map or out is None):
         return map_species(job, out)
     if table is None:

@@ -16,7 +16,8 @@ from zoo.io.tables import TableSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
-from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, prepare
+from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, open_feeds, prepare
+from zoo.predict.sources import label
 from zoo.predict.work import Arrays, Work
 from zoo.results.provenance import Provenance
 
@@ -99,3 +100,24 @@ def run_job(
         what=job.what,
         workers=job.options.workers,
     )
+
+
+def open_job(
+    model: Model, source: Any, options: Options, chosen: tuple[int, ...], provenance: Provenance
+) -> tuple[TableSource | None, SpeciesJob]:
+    """The table of sites, `None` where the source is rasters; and what is asked of the model there.
+
+    Args:
+        model: of the task sdm.
+        source: see `zoo.predict.predictors.open_feeds`.
+        options: of the prediction.
+        chosen: numbers of the species.
+        provenance: of what will be made.
+
+    Raises:
+        InputError: the source does not fit.
+    """
+    table, feeds = open_feeds(model, source, options)
+    what = f"{model.spec.name} {label(source)}"
+    job = SpeciesJob(model=model, feeds=feeds, chosen=chosen, options=options, provenance=provenance, what=what)
+    return table, job

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from zoo.errors import ConfigError, MissingDependency, some
 from zoo.training.config import Lora
+from zoo.training.parameters import fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def with_adapters(network: nn.Module, told: Lora) -> Adapted:
     except ImportError as err:
         raise MissingDependency("LoRA needs peft: pip install 'lasig-zoo[train]'") from err
     layers = {name: one for name, one in network.named_modules() if isinstance(one, nn.Linear | nn.Conv2d)}
-    chosen = [name for name in layers if _fits(name, told.target)]
+    chosen = [name for name in layers if fits(name, told.target)]
     if not chosen:
         raise ConfigError(
             f"lora.target={list(told.target)} fits no linear or convolutional layer; they are called {some([*layers])}"
@@ -49,7 +49,7 @@ def with_adapters(network: nn.Module, told: Lora) -> Adapted:
     )
     adapters = LoraModel(network, config, "default")
     for name, one in network.named_parameters():
-        if born.get(name) and _fits(name, told.beside):
+        if born.get(name) and fits(name, told.beside):
             one.requires_grad_(True)
     return Adapted(network, adapters, born)
 
@@ -59,7 +59,3 @@ def merged(adapted: Adapted) -> None:
     adapted.adapters.merge_and_unload()
     for name, one in adapted.network.named_parameters():
         one.requires_grad_(adapted.born[name])
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.checkpoints.folders import WEIGHTS
-from zoo.hub.records import sha256_of
+from zoo.checkpoints.folders import read_folder
 from zoo.model import Model, Origin
-from zoo.processes import quiet_where_another_failed
+from zoo.processes import quiet_where_another_failed, wait_for_all
 from zoo.training import checkpoints
 from zoo.training.checkpoints import State
 from zoo.training.config import TrainConfig
@@ -93,15 +92,16 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
                     run_phase(run, name, State(phase=number), None)
             judged = _judged(run)
         model.module.eval()
+        trained = None  # only the first process is sure to see the folder
         if accelerator.is_main_process:
-            model.save(folder.model)
+            trained = read_folder(model.save(folder.model)).sha256
             folder.write_metrics(evaluation=judged)
             describe_model(folder)
         run.tell(Happened.ENDED)
-        accelerator.wait_for_everyone()
+        wait_for_all(accelerator)
     figures = {**run.figures, **(judged.values if judged else {})}
-    trained = Origin(name=f"{model.name} (local)", revision=None, sha256=sha256_of(folder.model / WEIGHTS))
-    return Trained(folder=folder.path, figures=figures, model=replace(model, origin=trained))
+    origin = Origin(name=f"{model.name} (local)", revision=None, sha256=trained) if trained else None
+    return Trained(folder=folder.path, figures=figures, model=replace(model, origin=origin))
 
 
 def _judged(run: Run) -> Evaluation | None:

@@ -19,9 +19,12 @@ from zoo.tasks.across import alone
 from zoo.tasks.objective import Moment
 from zoo.training.config import TrainConfig, Validation
 from zoo.training.learner import Learner
+from zoo.training.steps import divisor
 
 if TYPE_CHECKING:
     from zoo.evaluation.result import Evaluation
+
+Summed = tuple[float, float, float, float]  # total, count, weight and least count of a term
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,8 +136,7 @@ def _losses(
         [(0, index) for index in range(one, min(one + batch, num))] for one in starts
     )
     modes = {module: module.training for part in (network, learner.objective) for module in part.modules()}
-    sums: dict[str, list[torch.Tensor]] = {}
-    weights: dict[str, float] = {}
+    sums: dict[str, Summed] = {}
     network.eval()
     learner.objective.eval()
     try:
@@ -142,29 +144,23 @@ def _losses(
             with accelerator.autocast(), alone():
                 terms = learner.objective(network, one.to(accelerator.device), moment)
             for name, term in terms.items():
-                both = torch.stack(
-                    [term.total.double(), torch.as_tensor(term.count, dtype=torch.float64, device=term.total.device)]
-                )
-                sums.setdefault(name, []).append(both)
-                weights[name] = term.weight
+                total, count, *_ = sums.get(name, (0.0, 0.0))
+                sums[name] = (total + term.total.item(), count + float(term.count), term.weight, term.least)
     finally:
         for module, training in modes.items():
             module.training = training
-    found = _over_all(sums, weights, accelerator)
+    found = _over_all(sums, accelerator)
     return {"loss": sum(found.values()), **(found if len(found) > 1 else {})}
 
 
-def _over_all(sums: dict[str, list[torch.Tensor]], weights: dict[str, float], accelerator: Any) -> dict[str, float]:
-    own = {name: (torch.stack(rows).sum(0).tolist(), weights[name]) for name, rows in sums.items()}
+def _over_all(own: dict[str, Summed], accelerator: Any) -> dict[str, float]:
+    """Weighted means by name, of the sums of all processes; one without a batch knows no names."""
+    everybody: list[dict[str, Summed]] = [own]
     if accelerator.num_processes > 1:
-        everybody: list[Any] = [None] * accelerator.num_processes
-        torch.distributed.all_gather_object(everybody, own)  # a process without a batch knows no names
-    else:
-        everybody = [own]
-    names = sorted({name for one in everybody for name in one})
+        everybody = [{}] * accelerator.num_processes
+        torch.distributed.all_gather_object(everybody, own)
     found = {}
-    for name in names:
-        rows = [one[name] for one in everybody if name in one]
-        total, count = sum(row[0][0] for row in rows), sum(row[0][1] for row in rows)
-        found[name] = rows[0][1] * total / (count or 1.0)
+    for name in sorted({name for one in everybody for name in one}):
+        totals, counts, weights, least = zip(*(one[name] for one in everybody if name in one), strict=True)
+        found[name] = float(weights[0] * sum(totals) / divisor(sum(counts), least[0]))
     return found

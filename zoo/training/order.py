@@ -16,10 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.datasets.loading import Key
 from zoo.datasets.seeds import generator_of
 from zoo.errors import ConfigError
-
-Key = tuple[int, int]  # epoch, index of the sample
 
 
 class Part(NamedTuple):

@@ -24,10 +24,10 @@ def chosen(learner: nn.Module, phase: Phase) -> Iterator[None]:
     """
     before = {name: one.requires_grad for name, one in learner.named_parameters()}
     for pattern in (*phase.trained, *phase.frozen):
-        if not any(_fits(name, (pattern,)) for name in before):
+        if not any(fits(_short(name), (pattern,)) for name in before):
             raise ConfigError(f"{pattern!r} fits no parameter; they are called {_examples(before)}")
     for name, one in learner.named_parameters():
-        one.requires_grad_(before[name] and _fits(name, phase.trained) and not _fits(name, phase.frozen))
+        one.requires_grad_(before[name] and fits(_short(name), phase.trained) and not fits(_short(name), phase.frozen))
     try:
         if not any(one.requires_grad for one in learner.parameters()):
             raise ConfigError(f"trained={list(phase.trained)}, frozen={list(phase.frozen)} leave nothing to train")
@@ -41,7 +41,7 @@ def set_modes(learner: nn.Module, phase: Phase) -> None:
     """Training mode, but for the modules that the phase keeps in evaluation mode."""
     learner.train()
     for name, module in learner.named_modules():
-        if name and _fits(name, phase.eval_mode):
+        if name and fits(_short(name), phase.eval_mode):
             module.eval()
 
 
@@ -80,16 +80,21 @@ def groups(learner: nn.Module, phase: Phase, lr: float) -> list[ParameterGroup]:
 
 
 def _in_group(name: str, ndim: int, group: Group) -> bool:
-    return (group.max_ndim is None or ndim <= group.max_ndim) and _fits(name, group.match)
+    return (group.max_ndim is None or ndim <= group.max_ndim) and fits(_short(name), group.match)
 
 
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    short = name.removeprefix("network.")
-    return any(fnmatch.fnmatchcase(short, pattern) for pattern in patterns)
+def fits(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits one of the patterns (`fnmatch`)."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _short(name: str) -> str:
+    """A parameter's name as recipes have it."""
+    return name.removeprefix("network.")
 
 
 def _examples(names: dict[str, bool]) -> str:
-    short = [name.removeprefix("network.") for name in names]
+    short = [_short(name) for name in names]
     return f"{', '.join(short[:3])}, ..., {short[-1]}"
 
 

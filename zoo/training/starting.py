@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import hashlib
 import importlib
 import inspect
@@ -24,6 +23,7 @@ from zoo.spec import Task, Variant
 from zoo.tasks.objective import Objective
 from zoo.training.config import Data, Phase, TrainConfig
 from zoo.training.measuring import Validating, score_names
+from zoo.training.parameters import fits
 
 OBJECTIVES = {  # of tasks, where a recipe names none; a model of points brings its own
     Task.PRETRAIN: "zoo.tasks.losses.labels:Labels",
@@ -103,21 +103,21 @@ def _transfer(module: nn.Module, source: Mapping[str, Tensor], config: TrainConf
     """
     own = module.state_dict()
     for pattern in (*config.fresh, *config.dropped):
-        if not any(_fits(key, (pattern,)) for key in (*own, *source)):
+        if not any(fits(key, (pattern,)) for key in (*own, *source)):
             raise ConfigError(
                 f"{pattern!r} fits no weights of {config.model} or {reference}; they are called {some([*own])}"
             )
     random = [
         key
         for key, value in own.items()
-        if key not in source or source[key].shape != value.shape or _fits(key, config.fresh)
+        if key not in source or source[key].shape != value.shape or fits(key, config.fresh)
     ]
-    if lost := [key for key in random if not _fits(key, config.fresh)]:
+    if lost := [key for key in random if not fits(key, config.fresh)]:
         raise ConfigError(
             f"{reference} has no weights, or of another size, for {len(lost)} of {len(own)} keys of {config.model}:"
             f" {some(lost)}; to begin these at random say fresh=[{lost[0].rpartition('.')[0] or lost[0]}*]"
         )
-    left = [key for key in source if key not in own and not _fits(key, (*config.dropped, *config.fresh))]
+    left = [key for key in source if key not in own and not fits(key, (*config.dropped, *config.fresh))]
     if left:
         raise ConfigError(
             f"{reference} has {len(left)} keys that {config.model} has not: {some(left)};"
@@ -125,10 +125,6 @@ def _transfer(module: nn.Module, source: Mapping[str, Tensor], config: TrainConf
         )
     kept = {key: value for key, value in source.items() if key in own and key not in random}
     module.load_state_dict({**own, **kept})
-
-
-def _fits(key: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def objective_of(model: Model, phase: Phase) -> Objective:

@@ -143,7 +143,7 @@ class Stepper:
             own = torch.stack([torch.as_tensor(terms[name][1], dtype=torch.float64, device=device) for name in unknown])
             found = {**counts, **dict(zip(unknown, self._added(own * (not part.idle)), strict=True))}
         for name, (total, count, weight, least) in terms.items():
-            whole = _divisor(found.get(name, count), least)
+            whole = divisor(found.get(name, count), least)
             if name not in counts:
                 whole = whole * num_parts
             shares[name] = total * (0.0 if part.idle else weight) / whole
@@ -175,7 +175,7 @@ def _anew(moment: Moment) -> Moment:
     return replace(moment, generator=moment.generator.clone_state())
 
 
-def _divisor(count: Number, least: float) -> Number:
+def divisor(count: Number, least: float) -> Number:
     """A count to divide by: 1 where nothing counted, since the total is 0 then."""
     if isinstance(count, Tensor):
         count = torch.where(count > 0, count, torch.ones_like(count))
