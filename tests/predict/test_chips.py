@@ -18,7 +18,7 @@ from toy import BANDS, PatchMean, toy_model
 import zoo
 from zoo.errors import InputError, OutputError, PluginError, ZooWarning
 from zoo.io.rasters import open_raster, open_source
-from zoo.predict.sources import expand, is_collection, state_of
+from zoo.io.sources import expand, is_collection, state_of
 
 MEAN = np.array([30.0, 32.0, 28.0])
 STD = np.array([16.0, 18.0, 20.0])

@@ -207,8 +207,8 @@ def _files(paths: tuple[str, ...]) -> list[Path]:
     """All files that the paths stand for, each once, in order."""
     from zoo.cli.data_options import check_paths
     from zoo.errors import InputError
+    from zoo.io.sources import expand, is_collection
     from zoo.io.tables import SUFFIXES
-    from zoo.predict.sources import expand, is_collection
 
     found: dict[Path, None] = {}
     for path in paths:

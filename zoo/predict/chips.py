@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoo import tiling
 from zoo.errors import InputError, ZooError
+from zoo.io.sources import check_kept, is_collection, label, state_of
 from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Options
@@ -25,7 +26,6 @@ from zoo.predict import stream
 from zoo.predict.collection import items_of
 from zoo.predict.maps import LEAST_DATA
 from zoo.predict.scene import Batch, Scene, open_scene, scene_opener
-from zoo.predict.sources import check_kept, is_collection, label, state_of
 from zoo.predict.work import Arrays, session
 from zoo.results.rows import ChipTable
 from zoo.tiling import Window

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from zoo.errors import InputError, OutputError
+from zoo.io.sources import expand, state_of
 from zoo.predict import stream
-from zoo.predict.sources import expand, state_of
 from zoo.predict.work import Arrays, session
 
 Opened = TypeVar("Opened")

@@ -22,13 +22,13 @@ from zoo.errors import ConfigError, InputError
 from zoo.inputs.series_feed import SeriesFeed
 from zoo.io.grid import Grid
 from zoo.io.series import Times
+from zoo.io.sources import label
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
 from zoo.predict.assemble import Assembly, survey
 from zoo.predict.series_feeds import last_inputs, open_feeds
-from zoo.predict.sources import label
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult, open_sink
 from zoo.results.provenance import Provenance

@@ -18,6 +18,7 @@ from torch.nn import functional
 from zoo import tiling
 from zoo.errors import ConfigError
 from zoo.io.grid import Grid
+from zoo.io.sources import check_kept
 from zoo.io.whole import check_writable
 from zoo.model import Model
 from zoo.options import Blend, Options
@@ -26,7 +27,6 @@ from zoo.predict.collection import Collected, Item, Steps, check_targets, items_
 from zoo.predict.collection import run as collect
 from zoo.predict.photographs import FittedScene
 from zoo.predict.scene import Scene, check_georeference, no_data, open_scene, scene_opener
-from zoo.predict.sources import check_kept
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult, open_sink
 from zoo.results.provenance import Provenance

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooWarning
+from zoo.io.sources import is_collection
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
@@ -21,7 +22,6 @@ from zoo.predict.collection import Item
 from zoo.predict.maps import lattice_of
 from zoo.predict.photographs import FittedScene, fitted
 from zoo.predict.scene import Scene, check_georeference, no_data, open_scene
-from zoo.predict.sources import is_collection
 from zoo.predict.work import Arrays, session
 from zoo.results.detections import CountTable, PointsResult
 from zoo.results.provenance import Provenance

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,18 +20,18 @@ from rasterio.crs import CRS
 from torch import Tensor
 
 from zoo.errors import InputError, SpecError
+from zoo.inputs.layers import Layer, layers_of
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.ranges import check_range
 from zoo.inputs.variables import Variables, has_any, match_variables
 from zoo.io import around
-from zoo.io.rasters import open_source
 from zoo.io.source import RasterSource
+from zoo.io.sources import is_collection, label
 from zoo.io.tables import TableSource, open_table
 from zoo.io.vectors import Places
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.scene import open_feed, state_of
-from zoo.predict.sources import expand, is_collection, label
 from zoo.spec import Fill, InputSpec, Kind
 
 Values = NDArray[Any]
@@ -89,7 +88,7 @@ class CellFeed:
 
     spec: InputSpec
     preprocess: Preprocess
-    bands: tuple[tuple[RasterSource, int] | None, ...]  # raster and channel of each variable
+    bands: tuple[Layer | None, ...]  # raster and channel of each variable
 
     def read(self, sites: Sites) -> tuple[Values, Seen]:
         values = around.patches(self.bands, _places(sites), sites.crs, side=1)[:, :, 0, 0]
@@ -105,7 +104,7 @@ class LayersFeed:
 
     spec: InputSpec
     preprocess: Preprocess
-    bands: tuple[tuple[RasterSource, int] | None, ...]  # raster and channel of each
+    bands: tuple[Layer | None, ...]  # raster and channel of each
     side: int
 
     def read(self, sites: Sites) -> tuple[Values, Seen]:
@@ -233,37 +232,8 @@ def _check_numbers(matched: Variables, values: Values, where: str) -> None:
 
 
 def _cell_feed(spec: InputSpec, item: Any, options: Options, *, dispensable: bool) -> CellFeed | None:
-    bands = _bands_of(spec, item, options, dispensable=dispensable)
+    bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata, dispensable=dispensable)
     return None if bands is None else CellFeed(spec=spec, preprocess=Preprocess(spec), bands=bands)
-
-
-def _bands_of(
-    spec: InputSpec, item: Any, options: Options, *, dispensable: bool = False
-) -> tuple[tuple[RasterSource, int] | None, ...] | None:
-    """The raster and channel of each variable of an input; `None` if it is dispensable and none is there."""
-    files = expand(item) if is_collection(item) else [item]
-    sources = [open_source(file, (spec,), crs=options.crs, nodata=options.nodata) for file in files]
-    for source in sources:
-        if source.crs is None:
-            raise InputError(
-                f"{source.name} has no CRS; expected a georeferenced raster: say --crs EPSG:4326 (the right code)"
-            )
-    bands = [(source, channel) for source in sources for channel in range(source.count)]
-    names = [
-        _name(source, channel, file)
-        for source, file in zip(sources, files, strict=True)
-        for channel in range(source.count)
-    ]
-    if dispensable and not has_any(spec, names, told=options.bands):
-        return None
-    matched = match_variables(spec, names, told=options.bands, where=label(item))
-    return tuple(None if place is None else bands[place] for place in matched.place)
-
-
-def _name(source: RasterSource, channel: int, file: Any) -> str:
-    """What a band says it is, else, for the only band of a file, what the file's name says."""
-    stem = Path(file).stem if isinstance(file, str | Path) else source.name
-    return source.names[channel] or (stem if source.count == 1 else "-")
 
 
 def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed | LayersFeed:
@@ -274,7 +244,9 @@ def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> Patc
         )
     if spec.window is None:
         raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
-    if is_collection(item) and (bands := _bands_of(spec, item, options)):
+    if is_collection(item):
+        bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
+        assert bands is not None, "only what is dispensable may be missing"
         return LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
     opened = open_feed(model, spec.name, item, options, shares=False)
     return PatchFeed(
@@ -294,7 +266,7 @@ def _places(sites: Sites) -> Places:
     return sites.places
 
 
-def _told_bands(bands: Iterable[tuple[RasterSource, int] | None]) -> str:
+def _told_bands(bands: Iterable[Layer | None]) -> str:
     return "; ".join("-" if band is None else f"{state_of(band[0])} {band[1]}" for band in bands)
 
 

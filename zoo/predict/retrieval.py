@@ -24,11 +24,11 @@ from torch import Tensor
 from zoo.errors import ConfigError, InputError
 from zoo.io import vectors
 from zoo.io.source import to_crs
+from zoo.io.sources import is_collection
 from zoo.io.whole import check_extension, whole
 from zoo.model import Model, load
 from zoo.options import Options
 from zoo.predict.chips import table_of
-from zoo.predict.sources import is_collection
 from zoo.predict.texts import embed_texts
 from zoo.results.provenance import Provenance
 from zoo.results.rows import ChipTable, RowsResult

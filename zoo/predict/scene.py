@@ -23,9 +23,9 @@ from zoo.io.arrays import ArraySource
 from zoo.io.grid import Grid
 from zoo.io.photographs import PhotoSource
 from zoo.io.source import Mask, Pixels, RasterSource
+from zoo.io.sources import is_collection, label
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.sources import is_collection, label
 from zoo.spec import Kind
 from zoo.tiling import Window
 

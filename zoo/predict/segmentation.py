@@ -13,6 +13,7 @@ import numpy as np
 
 from zoo.errors import OutputError
 from zoo.io.label_png import check_label_png
+from zoo.io.sources import is_collection, label
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
@@ -21,7 +22,6 @@ from zoo.predict.collection import Collected, Item
 from zoo.predict.maps import map_scene
 from zoo.predict.photographs import fitted
 from zoo.predict.scene import Scene, open_scene, scene_opener
-from zoo.predict.sources import is_collection, label
 from zoo.predict.work import Arrays
 from zoo.processes import Alone, processes, wait_for_all
 from zoo.results.cover import Cover, CoverTable, cover_of, cover_table

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from zoo.forward import answers_some
+from zoo.io.sources import label
 from zoo.io.tables import TableSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
 from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, open_feeds, prepare
-from zoo.predict.sources import label
 from zoo.predict.work import Arrays, Work
 from zoo.results.provenance import Provenance
 

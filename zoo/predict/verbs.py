@@ -10,13 +10,13 @@ import torch
 
 from zoo.errors import ConfigError, OutputError
 from zoo.io.cog import EXTENSIONS as MAPS
+from zoo.io.sources import is_collection, label
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.chips import table_of
 from zoo.predict.maps import map_each, map_scene
 from zoo.predict.points import count, detect
 from zoo.predict.segmentation import segment
-from zoo.predict.sources import is_collection, label
 from zoo.results.rows import EXTENSIONS as TABLES
 from zoo.spec import Task
 from zoo.tasks.pretrain import EmbedMap

@@ -1,0 +1,68 @@
+"""Which band of which raster is which variable of an input: rasters may have different grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import InputError
+from zoo.inputs.variables import has_any, match_variables
+from zoo.io.rasters import open_source
+from zoo.io.source import RasterSource
+from zoo.io.sources import expand, is_collection, label
+from zoo.spec import InputSpec
+
+Layer = tuple[RasterSource, int]  # a raster, and the number of its channel from 0
+
+
+def layers_of(
+    spec: InputSpec,
+    item: Any,
+    *,
+    told: Sequence[str] | str | None = None,
+    crs: Any = None,
+    nodata: float | None = None,
+    dispensable: bool = False,
+    where: str | None = None,
+) -> tuple[Layer | None, ...] | None:
+    """Raster and channel of each variable of an input, matched by name.
+
+    A band is called what it says of itself; the only band of a file that says nothing, what the file is called.
+
+    Args:
+        spec: the input.
+        item: a raster, a folder of rasters (at any depth), a glob pattern, or a list of files.
+        told: names of all bands in their order, where the files say nothing; see `match_variables`.
+        crs: of the rasters, where they do not say.
+        nodata: value of missing cells, where they do not say.
+        dispensable: whether there may be no variable at all.
+        where: how messages call the source; `None` = by its file name.
+
+    Returns:
+        In the input's order, `None` for a variable that is not there; `None` for all where none is and none need be.
+
+    Raises:
+        InputError: nothing can be read, a raster has no CRS, or variables are missing or there twice.
+    """
+    files = expand(item) if is_collection(item) else [item]
+    sources = [open_source(file, (spec,), crs=crs, nodata=nodata) for file in files]
+    if nowhere := [source.name for source in sources if source.crs is None]:
+        raise InputError(
+            f"{nowhere[0]} has no CRS; expected a georeferenced raster: say --crs EPSG:4326 (the right code)"
+        )
+    layers = [(source, channel) for source in sources for channel in range(source.count)]
+    names = [
+        _name(source, channel, file)
+        for source, file in zip(sources, files, strict=True)
+        for channel in range(source.count)
+    ]
+    if dispensable and not has_any(spec, names, told=told):
+        return None
+    matched = match_variables(spec, names, told=told, where=where or label(item))
+    return tuple(None if place is None else layers[place] for place in matched.place)
+
+
+def _name(source: RasterSource, channel: int, file: Any) -> str:
+    stem = Path(file).stem if isinstance(file, str | Path) else source.name
+    return source.names[channel] or (stem if source.count == 1 else "-")
