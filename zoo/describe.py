@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from zoo.errors import some
 from zoo.spec import (
@@ -23,6 +25,7 @@ from zoo.spec import (
 
 NOT_STATED = "not stated by the authors"
 MOST_NAMES = 200  # of classes; more are species
+LONG_RUN = 12  # numbered names in a row, from which on the first and the last are enough; ours: the months in full
 
 
 def describe(spec: ModelSpec, variant: Variant, *, plugin: str) -> str:
@@ -39,8 +42,9 @@ def _head(spec: ModelSpec, variant: Variant, plugin: str) -> Iterator[str]:
     if variant.demo:
         yield "  note          demo weights: for trying things out, not for science"
     if variant.classes:
-        rest = " (`zoo info --json` has all)" if len(variant.classes) > MOST_NAMES else ""
-        yield f"  classes       {len(variant.classes)}: {some(variant.classes, MOST_NAMES)}{rest}"
+        names = _runs(variant.classes)
+        rest = " (`zoo info --json` has all)" if len(names) > MOST_NAMES else ""
+        yield f"  classes       {len(variant.classes)}: {some(names, MOST_NAMES)}{rest}"
     for quantity in variant.quantities:
         yield f"  answers       {quantity.name} in {quantity.unit}, {_leads(variant)} after the last input"
     if variant.templates:
@@ -77,7 +81,10 @@ def _input(item: InputSpec) -> Iterator[str]:
         yield f"    any subset of the {noun} will do"
     if item.optional:
         yield "    may be left out"
-    yield f"    {noun:<11} {', '.join(item.band_ids)}"
+    yield f"    {noun:<11} {', '.join(_runs(item.band_ids))}"
+    for unit in units if len(units) > 1 else ():
+        same = [band.id for band in item.bands if band.unit == unit]
+        yield f"      {'no unit' if unit == '1' else unit:<9} {', '.join(_runs(same))}"
     if item.gsd_m:
         low, high = item.gsd_m
         yield f"    pixel       {low:g} m" + (f" to {high:g} m" if high != low else "")
@@ -87,6 +94,23 @@ def _input(item: InputSpec) -> Iterator[str]:
         )
     for index, step in enumerate(item.steps, 1):
         yield f"    step {index}      {_step(step)}"
+
+
+def _runs(names: Sequence[str]) -> list[str]:
+    """The names, of which those that count upwards in a row become one: `satclip_0 ... satclip_255`."""
+    runs: list[list[str]] = []
+    for name in names:
+        if runs and _counts_on(runs[-1][-1], name):
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    parts = ([f"{run[0]} ... {run[-1]}"] if len(run) >= LONG_RUN else run for run in runs)
+    return list(chain.from_iterable(parts))
+
+
+def _counts_on(name: str, following: str) -> bool:
+    number = re.search(r"\d+$", name)
+    return number is not None and following == f"{name[: number.start()]}{int(number[0]) + 1}"
 
 
 def _step(step: Step) -> str:

@@ -13,7 +13,7 @@ README = Path(__file__).parents[1] / "README.md"
 PAGE = Path(__file__).parents[3] / "docs/models/multiscale-sdm.md"
 
 
-@zoo.testing.parametrize_with_checks(["multiscale-sdm@demo", "multiscale-sdm@env-1-5"])
+@zoo.testing.parametrize_with_checks(["multiscale-sdm@demo", "multiscale-sdm@env-1-5", "multiscale-sdm@sat-25"])
 def test_conformance(model, check):
     check(model)
 

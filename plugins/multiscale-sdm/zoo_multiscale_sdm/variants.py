@@ -36,8 +36,8 @@ CLIMATE_SOURCE = "ours: the climate of Europe between 35 and 65 N, rounded"
 _CLIMATE = """
 bio_1 degC 9 5
 bio_2 degC 8 2
-bio_3 1 30 6
-bio_4 1 700 150
+bio_3 % 30 6
+bio_4 degC_x100 700 150
 bio_5 degC 23 5
 bio_6 degC -4 6
 bio_7 degC 27 5
@@ -48,14 +48,14 @@ bio_11 degC 0 6
 bio_12 mm 800 350
 bio_13 mm 100 45
 bio_14 mm 40 20
-bio_15 1 28 14
+bio_15 % 28 14
 bio_16 mm 270 120
 bio_17 mm 130 65
 bio_18 mm 210 95
 bio_19 mm 190 115
 """
 _ROWS = [line.split() for line in _CLIMATE.strip().splitlines()]
-CLIMATE = tuple(Band(id=name, unit=unit) for name, unit, _, _ in _ROWS)
+CLIMATE = tuple(Band(id=name, unit=unit.replace("_", " ")) for name, unit, _, _ in _ROWS)
 CLIMATE_STEPS = (
     Normalise(
         mean=tuple(float(row[2]) for row in _ROWS), std=tuple(float(row[3]) for row in _ROWS), source=CLIMATE_SOURCE

@@ -82,8 +82,20 @@ def check_save_load(subject: Subject) -> None:
         loaded = load(str(model.save(Path(folder) / "saved")), device="cpu")
         if not identical(dict(model.module.state_dict()), dict(loaded.module.state_dict())):
             raise CheckFailed("the state dict changes when saved and loaded; expected the same tensors, bit for bit.")
+        _align(model.module)
+        _align(loaded.module)
         if not identical(subject.answer(model, feed, tensors), subject.answer(loaded, feed, tensors)):
             fail("a saved and loaded network answers otherwise", "the same bits", "State lives outside the state dict.")
+
+
+def _align(module: nn.Module) -> None:
+    """Give parameters memory that begins where torch's own does, at a multiple of 64 bytes.
+
+    Those that are mapped from a file begin at a multiple of 8, and some convolutions then sum in another order: the same
+    network answers otherwise in the last bit.
+    """
+    for parameter in module.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _seeded(subject: Subject, seed: int) -> nn.Module:
