@@ -15,9 +15,9 @@ from toy_forecast import forecaster
 from toy_retriever import COLOURS, retriever
 from toy_species import species_model
 
+from zoo.datasets.blocks import block_folds
 from zoo.datasets.sample import IGNORED
 from zoo.errors import ConfigError, InputError, ZooWarning
-from zoo.evaluation.folds import block_folds
 from zoo.evaluation.measure import measure
 from zoo.evaluation.protocols import Judging, few, fit_dense_probe, fit_probe, knn_votes
 from zoo.evaluation.spatial import measure_folds

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo.datasets.blocks import block_folds
 from zoo.datasets.sample import Reader
 from zoo.errors import InputError
-from zoo.evaluation.folds import block_folds
 from zoo.evaluation.measure import measure
 from zoo.evaluation.result import Evaluation
 from zoo.model import Model
@@ -33,7 +33,7 @@ def measure_folds(
     Args:
         model: see `zoo.evaluation.measure.measure`, as for all other arguments.
         reader: its samples have a place.
-        folds: how many parts; see `zoo.evaluation.folds.block_folds`.
+        folds: how many parts; see `zoo.datasets.blocks.block_folds`.
         block_km: side of a block.
         seed: of the order in which blocks are dealt to the folds.
         bootstrap: replicates for the scores of all samples.

@@ -14,8 +14,8 @@ from zoo_masksdm.network.maxent import SETS, MaxentFeatures
 from zoo_masksdm.objective import Masked, shown
 from zoo_masksdm.statistics import statistics_of
 
+from zoo.datasets.blocks import block_split
 from zoo.datasets.sample import Batch
-from zoo.evaluation.folds import block_split
 from zoo.explain import shapley
 from zoo.inputs.preprocess import Preprocess
 from zoo.io.nearest import nearest_valid

@@ -8,8 +8,8 @@ from zoo_masksdm.geoplant import geoplant, read_surveys
 from zoo_masksdm.splot import read_plots, splot
 from zoo_masksdm.variants import VARIANTS
 
+from zoo.datasets.blocks import block_split
 from zoo.errors import ConfigError, InputError
-from zoo.evaluation.folds import block_split
 
 BY_TAG = {one.tag: one for one in VARIANTS}
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.bands import normal_form
+from zoo.datasets.blocks import block_split
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError
-from zoo.evaluation.folds import block_split
 from zoo.inputs.preprocess import Preprocess
 from zoo.spec import Band, InputSpec, Normalise, Variant
 from zoo_masksdm.predictors import SATCLIP, predictors

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
+from zoo.datasets.blocks import block_cells, block_folds, block_shares, block_split, held_out
 from zoo.errors import ConfigError, InputError
-from zoo.evaluation.folds import block_folds, block_split, held_out
 
 SQUARE = np.array(
     [[lon, lat] for lat in (46.1, 46.4, 47.2, 47.7) for lon in (7.2, 7.8, 8.3)]
@@ -157,3 +157,26 @@ def test_the_three_parts_hold_every_place_once_and_share_no_block(places):
 def test_shares_that_leave_nothing_are_refused():
     with pytest.raises(ConfigError, match=r"found shares of 0\.5 and 0\.5"):
         block_split(SQUARE, spacing_deg=1.0, val=0.5, test=0.5)
+
+
+# ----------------------------------------------------------------------------------------------------------- shares
+
+
+def test_shares_are_about_kept_by_whole_blocks(places):
+    parts = block_shares(places, (0.8, 0.1, 0.1), block_km=200.0, seed=3)
+    assert sorted(np.concatenate(parts)) == list(range(len(places)))
+    np.testing.assert_allclose([len(one) / len(places) for one in parts], (0.8, 0.1, 0.1), atol=0.03)
+    blocks = [set(map(tuple, block_cells(places[one], block_km=200.0).tolist())) for one in parts]
+    assert not (blocks[0] & blocks[1] or blocks[0] & blocks[2] or blocks[1] & blocks[2])
+
+
+def test_equal_shares_are_folds(places):
+    folds = block_folds(places, folds=4, block_km=200.0, seed=5)
+    shares = block_shares(places, (0.25,) * 4, block_km=200.0, seed=5)
+    for one, two in zip(folds, shares, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_fewer_blocks_than_shares_are_told(places):
+    with pytest.raises(ConfigError, match=r"20 places lie in \d blocks of 20000.0 km, so"):
+        block_shares(places[:20], (0.8, 0.1, 0.1), block_km=20000.0)

@@ -8,6 +8,7 @@ Places near each other are alike; where some of them train a model and others ju
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +60,53 @@ def block_folds(
     if (block_km is None) == (block_deg is None):
         raise ConfigError("expected the side of a block in kilometres or in degrees: block_km=100 or block_deg=1")
     cells = _cells_km(places, _side(block_km)) if block_deg is None else _cells_deg(places, _side(block_deg))
+    sizes, block_of = _occupied(cells, folds, f"{block_km} km" if block_deg is None else f"{block_deg} degrees")
+    mine = _dealt(sizes, (1.0,) * folds, seed)[block_of]
+    return tuple(np.flatnonzero(mine == fold) for fold in range(folds))
+
+
+def block_shares(places: Array, shares: Sequence[float], *, block_km: float, seed: int = 42) -> tuple[Array, ...]:
+    """Parts of about these shares of the places, each made of whole blocks; as `block_folds` in all else.
+
+    Args:
+        places: (N, 2), longitude and latitude in degrees.
+        shares: of the parts, above 0.
+        block_km: side of a block in kilometres.
+        seed: of the order in which blocks are dealt, each to the part that has the least of its share.
+
+    Raises:
+        ConfigError: there are fewer blocks than parts.
+        InputError: a place is not on the globe.
+    """
+    sizes, block_of = _occupied(block_cells(places, block_km=block_km), len(shares), f"{block_km} km")
+    mine = _dealt(sizes, shares, seed)[block_of]
+    return tuple(np.flatnonzero(mine == part) for part in range(len(shares)))
+
+
+def block_cells(places: Array, *, block_km: float) -> Array:
+    """(N, 2) column and row, int64, of the block in which each place (N, 2) lies; see `block_folds`."""
+    return _cells_km(_checked(places), _side(block_km))
+
+
+def _occupied(cells: Array, parts: int, side: str) -> tuple[Array, Array]:
+    """Places in each block that has some, and the number of each place's block among these."""
     _, block_of, sizes = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    if len(sizes) < folds:
-        side = f"{block_km} km" if block_deg is None else f"{block_deg} degrees"
+    if len(sizes) < parts:
         raise ConfigError(
-            f"{len(places)} places lie in {len(sizes)} blocks of {side}, so {folds - len(sizes)} of {folds} folds would"
+            f"{len(cells)} places lie in {len(sizes)} blocks of {side}, so {parts - len(sizes)} of {parts} folds would"
             f" be empty; choose smaller blocks, or at most {len(sizes)} folds"
         )
-    fold_of = np.zeros(len(sizes), np.int64)
-    filled = np.zeros(folds, np.int64)
+    return sizes, block_of.reshape(-1)
+
+
+def _dealt(sizes: Array, shares: Sequence[float], seed: int) -> Array:
+    """The part of each block: in random order, each goes where the least of the share is filled."""
+    part_of = np.zeros(len(sizes), np.int64)
+    filled = np.zeros(len(shares))
     for block in np.random.default_rng(seed).permutation(len(sizes)):
-        fold_of[block] = np.argmin(filled)
-        filled[fold_of[block]] += sizes[block]
-    mine = fold_of[block_of.reshape(-1)]
-    return tuple(np.flatnonzero(mine == fold) for fold in range(folds))
+        part_of[block] = np.argmin(filled / np.asarray(shares))
+        filled[part_of[block]] += sizes[block]
+    return part_of
 
 
 def block_split(places: Array, *, spacing_deg: float, val: float = 0.15, test: float = 0.15, seed: int = 42) -> Split:
