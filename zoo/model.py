@@ -7,7 +7,6 @@ import importlib
 import importlib.resources
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from zoo import registry
 from zoo.builders import builder_of
 from zoo.errors import HubError, InputError, WeightsError
 from zoo.forward import arguments_of
+from zoo.inference import inference
 from zoo.options import Options
 from zoo.progress import download_bar
 from zoo.spec import Capability, ModelSpec, Task, Variant, Weights
@@ -204,8 +204,7 @@ class Model:
             precision: `fp32`, or `bf16` for autocast.
         """
         arguments = arguments_of(self.module, tensors, bands=bands, valid=valid, times=times, species=species)
-        reduced = torch.autocast(self.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-        with torch.inference_mode(), reduced:
+        with inference(self.device, precision):
             return self.module(**arguments)
 
     def provenance(self, options: Mapping[str, str]) -> Provenance:

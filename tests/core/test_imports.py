@@ -18,7 +18,7 @@ LAYERS = (
     ("hookspecs",),
     ("plugins",),
     ("registry", "installer", "describe", "cards"),
-    ("builders", "forward", "hub", "checkpoints", "inputs", "io"),
+    ("builders", "forward", "hub", "inference", "checkpoints", "inputs", "io"),
     ("results", "samples"),
     ("tasks", "datasets"),
     ("model",),

@@ -10,7 +10,6 @@ it, what does not depend on the coalition is computed once per site (`zoo.tasks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from zoo.explain.groups import Groups
 from zoo.explain.shapley import Coalitions
 from zoo.forward import answers_some
+from zoo.inference import inference
 from zoo.model import Model
 from zoo.tasks.sdm import offers_subsets
 
@@ -94,7 +94,7 @@ class Subsets:
         """(U, S) float32 of species by their number among those that are asked for."""
         if not offers_subsets(self.model.module):
             return pooled[:, list(species)].float()
-        with torch.inference_mode(), self._reduced():
+        with inference(self.model.device, self.precision):
             found: Tensor = self.model.module.head(pooled, [self.species[one] for one in species])  # type: ignore[operator]
         return found.float()
 
@@ -115,12 +115,12 @@ class Subsets:
         return torch.cat(parts)[back]
 
     def _tokens(self, inputs: Inputs) -> Any:
-        with torch.inference_mode(), self._reduced():
+        with inference(self.model.device, self.precision):
             return self.model.module.tokens(**inputs.tensors)  # type: ignore[operator]
 
     def _pooled(self, tokens: Tensor, rows: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
         named = {f"{name}_valid": mask for name, mask in masks.items()}
-        with torch.inference_mode(), self._reduced():
+        with inference(self.model.device, self.precision):
             found: Tensor = self.model.module.pooled_of(tokens, rows, **named)  # type: ignore[operator]
         return found
 
@@ -155,10 +155,6 @@ class Subsets:
     def _always(self, inputs: Inputs) -> list[str]:
         """Inputs that are never hidden."""
         return [name for name in inputs.tensors if name not in self.groups.members]
-
-    def _reduced(self) -> AbstractContextManager[Any]:
-        is_bf16 = self.precision == "bf16"
-        return torch.autocast(self.model.device.type, torch.bfloat16) if is_bf16 else nullcontext()
 
 
 def _distinct(shown: Coalitions) -> tuple[tuple[Index, Coalitions], Index]:
