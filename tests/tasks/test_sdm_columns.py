@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from zoo.forward import answers_some, arguments_of
-from zoo.tasks.metrics.ranks import auc_of_columns
+from zoo.tasks.metrics.ranks import auc_of_columns, auc_of_rows
 
 
 def test_auc_of_columns_is_scikit_learns_and_half_where_there_is_nothing_to_compare():
@@ -17,6 +17,16 @@ def test_auc_of_columns_is_scikit_learns_and_half_where_there_is_nothing_to_comp
     present[:, 3], present[:, 4] = False, True
     expected = [roc_auc_score(present[:, column], scores[:, column]) for column in range(3)] + [0.5, 0.5]
     assert auc_of_columns(scores, present) == pytest.approx(expected, abs=1e-12)
+
+
+def test_auc_of_rows_is_scikit_learns_without_the_sites_that_say_nothing():
+    generator = np.random.default_rng(1)
+    scores = generator.integers(0, 6, (6, 80)).astype(np.float32)  # with ties
+    told = generator.integers(0, 3, (6, 80))  # absent, present, not known
+    told[3], told[4], told[5] = 2, 1, 0
+    found = auc_of_rows(scores, np.nonzero(told == 1), told == 0)
+    expected = [roc_auc_score(told[row, told[row] < 2], scores[row, told[row] < 2]) for row in range(3)]
+    assert found == pytest.approx([*expected, 0.5, 0.5, 0.5], abs=1e-12)
 
 
 class Some(nn.Module):

@@ -34,12 +34,14 @@ from zoo.model import Model
 from zoo.predict import stream
 from zoo.predict.work import Arrays, Work, session
 from zoo.processes import processes
-from zoo.tasks.metrics.ranks import auc
+from zoo.tasks.metrics.ranks import auc_of_rows
 from zoo.tasks.sdm import MANY_SPECIES, offers_subsets, species_of
 
 COALITIONS = 16  # ours: that go through the network together, with one set of tokens per site
 HELD_NUMBERS = 64_000_000  # ours: 256 MB of what the head takes of all sites and the coalitions that go together
-BLOCK = 256  # ours: species whose scores are held at a time; at 14,000 sites 14 MB
+BLOCK_NUMBERS = (
+    2_000_000  # ours: scores that are held at a time, 8 MB, which the cache holds; at 2,000 sites 1,000 species
+)
 SITES = 256  # ours: sites of which the tokens are held at a time
 READ = 256  # samples that are read together
 
@@ -217,14 +219,16 @@ def areas_of(subsets: Subsets, sites: Labelled, shown: Coalitions) -> Numbers:
             size += len(found)
     of_all = torch.cat(pooled)
     areas = np.empty((len(shown), len(sites.species)))
-    for number, rows in enumerate(index):
-        kinds, place = np.unique(rows, return_inverse=True)
-        mine = of_all[torch.from_numpy(kinds).to(device)]
-        for first in range(0, len(sites.species), BLOCK):
-            block = range(first, min(first + BLOCK, len(sites.species)))
-            scores = np.ascontiguousarray(subsets.logits(mine, block).T.cpu().numpy())
-            for one, species in zip(scores[:, place], block, strict=True):
-                areas[number, species] = auc(one[sites.present[species]], one[sites.absent[species]])
+    step = max(BLOCK_NUMBERS // len(sites), 1)
+    for first in range(0, len(sites.species), step):
+        block = slice(first, min(first + step, len(sites.species)))
+        present, absent = np.nonzero(sites.present[block]), sites.absent[block]
+        for number, rows in enumerate(index):
+            kinds, place = np.unique(rows, return_inverse=True)
+            some = len(kinds) < len(rows)  # what is the same is computed once, so that it is the same to the last bit
+            mine = of_all[torch.from_numpy(kinds if some else rows).to(device)]
+            scores = subsets.logits(mine, range(block.start, block.stop)).T.contiguous().cpu().numpy()
+            areas[number, block] = auc_of_rows(scores[:, place] if some else scores, present, absent)
     return areas
 
 

@@ -65,6 +65,27 @@ def auc_of_columns(scores: Array, present: Array) -> Array:
     return np.array([auc(one[there], one[~there]) for one, there in zip(columns, present.T, strict=True)])
 
 
+def auc_of_rows(scores: Array, present: tuple[Array, Array], absent: Array) -> Array:
+    """(S,) float64 `auc` of each row of scores (S, N), all sorted at once.
+
+    Args:
+        scores: finite.
+        present: row and column of each presence, by row, as `numpy.nonzero` gives them.
+        absent: (S, N) bool.
+    """
+    ranked = np.where(absent, scores, np.inf).astype(scores.dtype, copy=False)
+    ranked.sort(axis=1)  # absences first
+    found = scores[present]
+    ends = np.searchsorted(present[0], np.arange(len(scores) + 1))
+    num, absences = np.diff(ends), absent.sum(axis=1)
+    twice = np.zeros(len(found), np.int64)  # of each presence: absences below, and those not above
+    for row in np.flatnonzero(num * absences):
+        mine, others = slice(ends[row], ends[row + 1]), ranked[row, : absences[row]]
+        twice[mine] = others.searchsorted(found[mine], "left") + others.searchsorted(found[mine], "right")
+    wins = np.bincount(present[0], weights=twice, minlength=len(scores))
+    return np.where(num * absences > 0, wins / np.maximum(2 * num * absences, 1), 0.5)
+
+
 def species_scores(ranked: Ranked) -> dict[str, Array]:
     """Scores of each species, (S,) float64, NaN where it has no presence or no absence.
 
