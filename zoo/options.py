@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any, Literal, get_args
 
 from zoo.errors import ConfigError
@@ -12,14 +13,16 @@ from zoo.errors import ConfigError
 Blend = Literal["none", "mean", "cosine"]
 Precision = Literal["fp32", "bf16"]
 Format = Literal["tif", "png"]
-PER_INPUT = ("bands", "sensor", "scale", "offset", "baseline", "nodata", "crs")
+Sampling = Literal["cell", "nearest", "bilinear"]
+PER_INPUT = ("bands", "sensor", "scale", "offset", "baseline", "nodata", "crs", "covariates")
+PLACES = ("covariates", "grid")  # may be paths, of which provenance keeps the name alone
 LEAST = {"batch_size": 1, "workers": 1, "halo": 0, "window": 1, "top": 1, "max_points": 1}
 SHARES = ("min_score", "dor")
 KINDS: Mapping[Any, tuple[tuple[str, ...], str]] = {
     Integral: (tuple(LEAST), "a whole number"),
     Real: (("scale", "offset", "nodata", *SHARES), "a number"),
     str: (("sensor", "baseline", "at"), "a text"),
-    Sequence: (("bands", "classes", "templates", "species"), "a list of texts"),
+    Sequence: (("bands", "classes", "templates", "species", "predictors"), "a list of texts"),
     bool: (("float16", "resume", "scores"), "True or False"),
 }
 
@@ -28,8 +31,8 @@ KINDS: Mapping[Any, tuple[tuple[str, ...], str]] = {
 class Options:
     """How data are read and computed.
 
-    Where inputs come from sources of their own, `bands`, `sensor`, `scale`, `offset`, `baseline`, `nodata` and `crs` may
-    be mappings of input names: `{"s1": "S1", "s2": "S2"}`; a plain value holds for all inputs.
+    Where inputs come from sources of their own, `bands`, `sensor`, `scale`, `offset`, `baseline`, `nodata`, `crs`
+    and `covariates` may be mappings of input names: `{"s1": "S1", "s2": "S2"}`; a plain value holds for all inputs.
 
     Attributes:
         bands: preset (`"S2"`) or band names in the file's order, as a sequence or joined by commas; `None` = what the
@@ -50,6 +53,12 @@ class Options:
         templates: sentences into which their names are put, at `{}`; `None` = the variant's, or the name alone.
         species: names of those asked for; `None` = all of the model's.
         top: instead of all species, that many of the most probable ones of each site, in a row each.
+        predictors: names of variables, of groups of them, or of inputs that are shown; all others count as missing. `None` =
+            all that there are.
+        covariates: rasters (a file, a folder, a glob, a list of files) that give a table of sites what its columns lack.
+        sampling: of rasters at sites, see `zoo.io.around.values_at`; `None` = `cell`.
+        grid: of a map of species: a text `W,S,E,N,STEP` in degrees, or with `,EPSG:2056` behind it in that CRS, the same as a
+            tuple, a raster file that has it, or a `Grid`; `None` = that of the first raster.
         times: of the steps of a series, UTC, where the source does not say (an array).
         at: last input of the forecasts wanted: a time (`"2019-06-01T12:00"`), or first and last (`"2019-06/2019-07"`);
             `None` = all for which there are inputs.
@@ -80,6 +89,10 @@ class Options:
     templates: tuple[str, ...] | None = None
     species: tuple[str, ...] | None = None
     top: int | None = None
+    predictors: tuple[str, ...] | None = None
+    covariates: Any = None
+    sampling: Sampling | None = None
+    grid: Any = None
     times: tuple[str, ...] | None = None
     at: str | None = None
     float16: bool = False
@@ -98,9 +111,9 @@ class Options:
                 object.__setattr__(self, name, by_input)
             elif value is not None:
                 object.__setattr__(self, name, _plain(name, value))
-        closed = {"blend": get_args(Blend), "precision": get_args(Precision), "format": get_args(Format)}
-        for name, allowed in closed.items():
-            if getattr(self, name) not in allowed:
+        closed = {"blend": Blend, "precision": Precision, "format": Format, "sampling": Sampling}
+        for name, allowed in ((name, get_args(kind)) for name, kind in closed.items()):
+            if getattr(self, name) not in (allowed if name != "sampling" else (*allowed, None)):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         for name, least in LEAST.items():
             value = getattr(self, name)
@@ -143,7 +156,7 @@ class Options:
         """What of the options decides the numbers, for provenance."""
         silent = {"resume", "workers", "format"}
         return {
-            item.name: _recorded(value)
+            item.name: _recorded(value, places=item.name in PLACES)
             for item in fields(self)
             if item.name not in silent and (value := getattr(self, item.name)) is not None and value is not False
         }
@@ -169,7 +182,9 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _recorded(value: Any) -> str:
+def _recorded(value: Any, *, places: bool = False) -> str:
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}={_recorded(part)}" for name, part in value.items())
-    return ",".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+        return "; ".join(f"{name}={_recorded(part, places=places)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(_recorded(part, places=places) for part in value)
+    return PurePath(value).name if places and isinstance(value, str | PurePath) else str(value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import InputError
-from zoo.inputs.variables import has_any, match_variables
+from zoo.errors import InputError, ZooWarning, some
+from zoo.inputs.units import same_unit
+from zoo.inputs.variables import SHOWN, find_variables, has_any, match_variables
 from zoo.io.rasters import open_source
 from zoo.io.source import RasterSource
 from zoo.io.sources import expand, is_collection, label
@@ -45,6 +47,65 @@ def layers_of(
     Raises:
         InputError: nothing can be read, a raster has no CRS, or variables are missing or there twice.
     """
+    layers, names = open_layers(spec, item, crs=crs, nodata=nodata)
+    if dispensable and not has_any(spec, names, told=told):
+        return None
+    matched = match_variables(spec, names, told=told, where=where or label(item))
+    found = [None if place is None else layers[place] for place in matched.place]
+    check_units(spec, dict(zip(spec.band_ids, found, strict=True)))
+    return tuple(found)
+
+
+def find_layers(
+    spec: InputSpec,
+    item: Any,
+    *,
+    told: Sequence[str] | str | None = None,
+    crs: Any = None,
+    nodata: float | None = None,
+    hidden: Collection[str] = (),
+) -> tuple[dict[str, Layer], list[str]]:
+    """Raster and channel of the variables that are there, of those that are not hidden, and what all bands are called.
+
+    Arguments and errors as in `layers_of`; nothing is said of variables that are missing.
+    """
+    layers, names = open_layers(spec, item, crs=crs, nodata=nodata)
+    places = find_variables(spec, names, told=told, where=label(item))
+    found = {name: layers[place] for name, place in places.items() if name not in hidden}
+    check_units(spec, found)
+    return found, names
+
+
+def check_units(spec: InputSpec, layers: Mapping[str, Layer | None]) -> None:
+    """Compare the units that rasters state with the model's; one that zoo does not know is told in a warning.
+
+    Raises:
+        InputError: a raster is in another unit.
+    """
+    doubts = []
+    for band in spec.bands:
+        source, channel = layers.get(band.id) or (None, 0)
+        unit = source.units[channel] if source is not None else None
+        if source is None or not unit or (same := same_unit(unit, band.unit)):
+            continue
+        if same is False:
+            raise InputError(
+                f"{source.name}: {band.id} is in {unit!r} by what the file says, expected {band.unit!r}; convert the numbers"
+                " (gdal_calc.py), or correct what it says (gdal_edit.py -units)"
+            )
+        doubts.append(f"{band.id} in {unit!r} for {band.unit!r}")
+    if doubts:
+        warnings.warn(
+            f"cannot tell whether these units of rasters are the model's: {some(doubts, SHOWN)}; look whether they are",
+            ZooWarning,
+            stacklevel=3,
+        )
+
+
+def open_layers(
+    spec: InputSpec, item: Any, *, crs: Any = None, nodata: float | None = None
+) -> tuple[list[Layer], list[str]]:
+    """All bands of rasters, and what they are called; arguments and errors as in `layers_of`."""
     files = expand(item) if is_collection(item) else [item]
     sources = [open_source(file, (spec,), crs=crs, nodata=nodata) for file in files]
     if nowhere := [source.name for source in sources if source.crs is None]:
@@ -57,10 +118,7 @@ def layers_of(
         for source, file in zip(sources, files, strict=True)
         for channel in range(source.count)
     ]
-    if dispensable and not has_any(spec, names, told=told):
-        return None
-    matched = match_variables(spec, names, told=told, where=where or label(item))
-    return tuple(None if place is None else layers[place] for place in matched.place)
+    return layers, names
 
 
 def _name(source: RasterSource, channel: int, file: Any) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zoo.bands import normal_form
-from zoo.errors import InputError, ZooWarning, some
+from zoo.errors import ConfigError, InputError, ZooWarning, some
+from zoo.inputs.units import same_unit
 from zoo.spec import InputSpec
 
 # Names that mean the same; the second is Darwin Core's.
@@ -48,7 +49,13 @@ class Variables:
 
 
 def match_variables(
-    spec: InputSpec, names: Sequence[str], *, told: Sequence[str] | str | None = None, where: str = "the data"
+    spec: InputSpec,
+    names: Sequence[str],
+    *,
+    told: Sequence[str] | str | None = None,
+    where: str = "the data",
+    hidden: Collection[str] = (),
+    extra: Sequence[str] = (),
 ) -> Variables:
     """Find the variables of an input among names.
 
@@ -57,6 +64,8 @@ def match_variables(
         names: of the columns or bands, in order.
         told: names that the user gives in place of them, in the same order; `"-"` for one that is not used.
         where: the source, for messages.
+        hidden: variables that are not wanted, there or not.
+        extra: names that are no variable of any input, to be told of in the same warning.
 
     Returns:
         Where each variable is. Names that are no variable are passed over; variables that are missing are left out if
@@ -66,8 +75,32 @@ def match_variables(
         InputError: a variable is missing, is there twice, or has another unit than the model's.
     """
     names = _told(told, names, where)
+    found = find_variables(spec, names, where=where)
+    matched = Variables(spec=spec, place=tuple(None if name in hidden else found.get(name) for name in spec.band_ids))
+    missing = [name for name in matched.missing if name not in hidden]
+    spare = [name for index, name in enumerate(names) if index not in found.values() and name not in UNUSED]
+    if missing and (len(missing) == len(spec.bands) - len(hidden) or not spec.any_subset):
+        raise InputError(_incomplete(spec, missing, spare, where, len(hidden)))
+    told_of = []
+    if missing:
+        verb = "counts" if len(missing) == 1 else "count"
+        told_of.append(
+            f"{_count(missing, len(spec.bands) - len(hidden))} and {verb} as missing: {some(missing, SHOWN)}"
+            f"{_near(missing, spare)}"
+        )
+    if extra:
+        told_of.append(f"not used, for the model has no such variable: {some(extra, SHOWN)}")
+    if told_of:
+        warnings.warn(f"{where}: {'; '.join(told_of)}", ZooWarning, stacklevel=2)
+    return matched
+
+
+def find_variables(
+    spec: InputSpec, names: Sequence[str], *, told: Sequence[str] | str | None = None, where: str = "the data"
+) -> dict[str, int]:
+    """The number of the name of each variable of an input that is there; arguments and errors as in `match_variables`."""
     found: dict[str, int] = {}
-    for index, name in enumerate(names):
+    for index, name in enumerate(_told(told, names, where)):
         variable = None if name in UNUSED else _meant(name, spec, where)
         if variable is None:
             continue
@@ -76,20 +109,65 @@ def match_variables(
                 f"{where}: {names[found[variable]]!r} and {name!r} are both {variable}; rename or remove one of them"
             )
         found[variable] = index
-    matched = Variables(spec=spec, place=tuple(found.get(name) for name in spec.band_ids))
-    if not matched.missing:
-        return matched
-    spare = [name for index, name in enumerate(names) if index not in found.values() and name not in UNUSED]
-    if not found or not spec.any_subset:
-        raise InputError(_incomplete(matched, spare, where))
-    verb = "counts" if len(matched.missing) == 1 else "count"
-    warnings.warn(
-        f"{where}: {_count(matched.missing, len(spec.bands))} and {verb} as missing: {some(matched.missing, SHOWN)}"
-        f"{_near(matched.missing, spare)}",
-        ZooWarning,
-        stacklevel=2,
-    )
-    return matched
+    return found
+
+
+def of_coordinates(spec: InputSpec) -> dict[str, int]:
+    """Variables of an input that are coordinates of the place, in degrees: 0 for the longitude, 1 for the latitude."""
+    return {
+        band.id: axis for band in spec.bands for axis, group in enumerate(SYNONYMS) if normal_form(band.id) in group
+    }
+
+
+def is_variable(inputs: Iterable[InputSpec], name: str) -> bool:
+    """Whether a name means a variable of one of the inputs, whatever its unit."""
+    split = UNIT.match(name)
+    return any(_meant(split["name"] if split else name, spec, "") for spec in inputs)
+
+
+def hidden_variables(
+    inputs: Sequence[InputSpec], groups: Mapping[str, Sequence[str]], shown: Sequence[str]
+) -> dict[str, frozenset[str]]:
+    """Variables of each input that stay hidden where only some are shown.
+
+    Args:
+        inputs: of the model.
+        groups: variables by the name of their group.
+        shown: names of variables, of groups, or of inputs for all of their variables, however they are spelled.
+
+    Returns:
+        For inputs that take any subset or are optional; what a model needs whole is never hidden.
+
+    Raises:
+        ConfigError: a name is none of these, the model cannot hide anything, or a part is shown of an input that is there
+            as a whole or not at all.
+    """
+    able = [spec for spec in inputs if spec.any_subset or spec.optional]
+    if not any(spec.any_subset for spec in inputs):
+        raise ConfigError(
+            "the model takes all of its predictors or none, so that none can be switched off; leave --predictors out"
+        )
+    members = {normal_form(spec.name): frozenset(spec.band_ids) for spec in inputs}
+    members |= {normal_form(name): frozenset(variables) for name, variables in groups.items()}
+    members |= {normal_form(name): frozenset([name]) for spec in inputs for name in spec.band_ids}
+    wanted: set[str] = set()
+    for name in shown:
+        if normal_form(name) not in members:
+            known = [*groups, *(spec.name for spec in inputs), *(one for spec in able for one in spec.band_ids)]
+            by_form = {one.casefold(): one for one in known}
+            near = [by_form[one] for one in difflib.get_close_matches(name.casefold(), by_form, n=3)]
+            raise ConfigError(
+                f"--predictors names {name!r}, which is none of the model's predictors; "
+                + (f"did you mean {', '.join(near)}?" if near else f"they are {some(known, SHOWN)}")
+            )
+        wanted |= members[normal_form(name)]
+    hidden = {spec.name: frozenset(spec.band_ids) - wanted for spec in able}
+    for spec in able:
+        if not spec.any_subset and 0 < len(hidden[spec.name]) < len(spec.bands):
+            raise ConfigError(
+                f"--predictors names a part of {spec.name}, which is there as a whole or not at all; say {spec.name}"
+            )
+    return hidden
 
 
 def has_any(spec: InputSpec, names: Sequence[str], *, told: Sequence[str] | str | None = None) -> bool:
@@ -121,22 +199,17 @@ def _meant(name: str, spec: InputSpec, where: str) -> str | None:
     if not bands:
         return None
     band = bands[0]
-    if unit is not None and band.unit and _plain(unit) != _plain(band.unit):
+    if unit is not None and not same_unit(unit, band.unit):
         raise InputError(
             f"{where}: {band.id} is in {unit!r} by its name, expected {band.unit!r}; convert the numbers and rename it"
         )
     return band.id
 
 
-def _plain(unit: str) -> str:
-    return re.sub(r"[\s°]", "", unit).casefold().removeprefix("deg")
-
-
-def _incomplete(matched: Variables, spare: Sequence[str], where: str) -> str:
-    spec = matched.spec
+def _incomplete(spec: InputSpec, missing: Sequence[str], spare: Sequence[str], where: str, num_hidden: int) -> str:
     return (
-        f"{where}: {_count(matched.missing, len(spec.bands))} of {spec.label or spec.name}:"
-        f" {some(matched.missing, SHOWN)}; found besides: {some(spare, SHOWN) or 'nothing'}{_near(matched.missing, spare)}."
+        f"{where}: {_count(missing, len(spec.bands) - num_hidden)} of {spec.label or spec.name}:"
+        f" {some(missing, SHOWN)}; found besides: {some(spare, SHOWN) or 'nothing'}{_near(missing, spare)}."
         f" Expected {some(spec.band_ids, SHOWN)}; rename the columns or files, or name them in their order with --bands"
     )
 

@@ -8,7 +8,6 @@ Each raster is read on its own grid, whatever its CRS, and places may have any.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from affine import Affine
@@ -18,7 +17,10 @@ from rasterio.crs import CRS
 from zoo.io.nearest import FURTHEST, nearest_valid
 from zoo.io.source import RasterSource
 from zoo.io.vectors import Places, reproject
+from zoo.options import Sampling
 from zoo.tiling import Window
+
+__all__ = ["Sampling", "blocks", "cells", "patches", "values_at"]
 
 BLOCK = 512  # px, ours: places within a block are read together
 FURTHEST_ROW = 2**40  # what lies outside the projection of a raster lies outside the raster
@@ -26,7 +28,6 @@ FURTHEST_ROW = 2**40  # what lies outside the projection of a raster lies outsid
 NEAR = 8  # cells, ours: along coasts the nearest cell with data is mostly closer, and 17 x 17 cells are read, not 201 x 201
 
 Numbers = NDArray[np.int64]
-Sampling = Literal["cell", "nearest", "bilinear"]
 
 
 def values_at(
@@ -47,13 +48,17 @@ def values_at(
             place; of those without data the weight goes to the others in proportion.
 
     Returns:
-        (N, C), NaN where there are no data, and outside a raster.
+        (N, C), as the rasters' declared scale and offset make them; NaN where there are no data, and outside a raster.
     """
     if sampling == "bilinear":
-        return _between(layers, places, crs)
-    found = patches(layers, places, crs, side=1)[:, :, 0, 0]
+        found = _between(layers, places, crs)
+    else:
+        found = patches(layers, places, crs, side=1)[:, :, 0, 0]
     if sampling == "nearest":
         _fill(found, layers, places, crs)
+    for column, layer in zip(found.T, layers, strict=True):
+        if layer is not None and (layer[0].scales[layer[1]], layer[0].offsets[layer[1]]) != (1, 0):
+            column[:] = column.astype(np.float64) * layer[0].scales[layer[1]] + layer[0].offsets[layer[1]]
     return found
 
 
