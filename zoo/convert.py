@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,17 @@ from zoo.checkpoints.loading import LoadReport, load_into
 from zoo.errors import ConfigError, OutputError, WeightsError
 from zoo.hub.records import sha256_of
 from zoo.model import Model, Origin
-from zoo.spec import Layout, Weights
+from zoo.spec import Layout, Variant, Weights
 
 
 def convert_checkpoint(
-    reference: str, file: Path, out: Path, *, layout: str | None = None, data: Path | None = None
+    reference: str,
+    file: Path,
+    out: Path,
+    *,
+    layout: str | None = None,
+    data: Path | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
 ) -> LoadReport:
     """Load the authors' checkpoint strictly into the network that `reference` names, and save that.
 
@@ -32,10 +39,12 @@ def convert_checkpoint(
             their contents.
         data: what the model reads beside the checkpoint (a configuration, a folder of statistics); see
             `ModelSpec.bundle`.
+        bands: by input, the order in which the file's network takes its bands, where it is not the model's: a file says
+            how many, and not which.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit; `OutputError`: `out` cannot be written.
-        ConfigError: the model reads nothing beside a checkpoint.
+        ConfigError: the model reads nothing beside a checkpoint, or `bands` are not those of an input.
     """
     if out.resolve() == file.resolve():
         raise OutputError(f"{out} is the file to be converted; give another name: zoo convert {reference} {file} OUT")
@@ -49,6 +58,7 @@ def convert_checkpoint(
         variant, known = getattr(importlib.import_module(module_name), name)(variant, file, data)
     elif data is not None:
         raise ConfigError(f"{entry.spec.name} reads nothing beside a checkpoint; leave out --data {data}")
+    variant = _ordered(variant, bands or {})
     chosen = Layout(layout) if layout else known.layout
     if chosen == Layout.SAFETENSORS and layout is None:
         chosen = Layout.TORCH  # a file of the user's own, which may be older than the published one
@@ -61,3 +71,20 @@ def convert_checkpoint(
         device = torch.device("cpu")
         save_model(Model(spec=entry.spec, variant=variant, module=module.eval(), device=device, origin=origin), out)
     return report
+
+
+def _ordered(variant: Variant, bands: Mapping[str, Sequence[str]]) -> Variant:
+    """The variant with the bands of its inputs, and their steps, in the orders that are told."""
+    if unknown := sorted(set(bands) - {one.name for one in variant.inputs}):
+        known = ", ".join(dict.fromkeys(one.name for one in variant.inputs))
+        raise ConfigError(f"--bands is for the input {unknown[0]!r}; expected {known}")
+    inputs = []
+    for one in variant.inputs:
+        told = tuple(bands.get(one.name, one.band_ids))
+        if sorted(told) != sorted(one.band_ids):
+            raise ConfigError(
+                f"--bands {one.name}={','.join(told)} is not the input's bands in another order; expected each of"
+                f" {', '.join(one.band_ids)} once"
+            )
+        inputs.append(one.subset(told))
+    return replace(variant, inputs=tuple(inputs))

@@ -474,6 +474,25 @@ def test_members_outside_the_folder_are_refused_and_nothing_is_written(tmp_path,
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("summed", [True, False])
+def test_a_number_that_changed_on_its_way_is_seen_where_the_file_has_sums(tmp_path, summed):
+    path, weight = tmp_path / "a.pt", torch.rand(400)
+    torch.serialization.set_crc32_options(summed)
+    try:
+        torch.save({"weight": weight}, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    content = bytearray(path.read_bytes())
+    assert torch.equal(read_pickled(path)["weight"], weight)
+    content[content.index(weight.numpy().tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    if summed:
+        with pytest.raises(WeightsError, match="the sum of 'data/0' is another; fetch the file again"):
+            read_pickled(path)
+    else:
+        assert int((read_pickled(path)["weight"] != weight).sum()) == 1
+
+
 def test_two_members_of_one_name_are_refused(tmp_path):
     path = archive(tmp_path / "twice.pt", state_dict(), extra=[("archive/data.pkl", b"N.")])
     with pytest.raises(WeightsError, match="two members"):

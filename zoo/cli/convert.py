@@ -15,7 +15,15 @@ LAYOUTS = ("safetensors", "torch", "lightning", "transformers", "open_clip", "ul
 @click.argument("out", required=False, type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(LAYOUTS), help="How FILE is laid out, where it differs from the model's.")
 @click.option("--data", type=click.Path(path_type=Path), help="What goes with FILE: its configuration or data folder.")
-def command(model: str, file: Path, out: Path | None, layout: str | None, data: Path | None) -> None:
+@click.option(
+    "--bands",
+    multiple=True,
+    metavar="INPUT=NAMES",
+    help="Order in which FILE's network takes an input's bands, where it is not the model's; may be repeated.",
+)
+def command(
+    *, model: str, file: Path, out: Path | None, layout: str | None, data: Path | None, bands: tuple[str, ...]
+) -> None:
     """Turn FILE, the authors' checkpoint of MODEL, into a folder OUT that `zoo.load` reads.
 
     The file is read without running anything in it, and must fit the network: every tensor, or an error that lists
@@ -26,7 +34,9 @@ def command(model: str, file: Path, out: Path | None, layout: str | None, data: 
     from zoo.errors import some
 
     out = out or file.with_suffix("")
-    report = convert_checkpoint(model, file, out, layout=layout, data=data)
+    pairs = [one.partition("=") for one in bands]
+    orders = {name.strip(): [band.strip() for band in told.split(",")] for name, _, told in pairs}
+    report = convert_checkpoint(model, file, out, layout=layout, data=data, bands=orders)
     click.echo(f"{out}: {report}")
     if report.ignored:
         click.echo(f"not used: {some(report.ignored, 8)}", err=True)

@@ -151,6 +151,56 @@ def forget():
     registry.entries.cache_clear()
 
 
+NIR_FIRST = [3, 0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:scene.tif. S2")  # reflectances, not 8 bits
+def test_channels_that_a_process_had_in_the_other_order_are_told(tmp_path):
+    """Near infrared first: their order came from a hash seed, and the file does not say it."""
+    from zoo_multiscale_sdm.world import write_area
+
+    from zoo.cli import main
+
+    recorded = case("resnet_single_sat")
+    (tmp_path / "config.json").write_text(json.dumps(config_of(recorded)))
+    first = "backbone.layer0.0.weight"
+    state = recorded.state_dict
+    other = {**state, first: state[first][:, NIR_FIRST]}
+    told = ["--bands", "sat=S2:B08,S2:B04,S2:B03,S2:B02"]
+    runs = {"same": (state, []), "told": (other, told), "untold": (other, [])}
+    write_area(tmp_path, sites=5)
+    answers = {}
+    for name, (saved, options) in runs.items():
+        torch.save(checkpoint(saved), tmp_path / "last.pth")
+        files = [str(tmp_path / "last.pth"), str(tmp_path / name), "--data", str(tmp_path / "config.json")]
+        with pytest.raises(SystemExit) as done:
+            main(["convert", "multiscale-sdm", *files, *options])
+        assert not done.value.code
+        table = zoo.load(str(tmp_path / name), device="cpu").predict(
+            {"sites": tmp_path / "sites.csv", "sat": tmp_path / "scene.tif"}
+        )
+        columns = table.table.column_names[1:]
+        answers[name] = np.stack([table.table[one].to_numpy(zero_copy_only=False) for one in columns])
+    np.testing.assert_allclose(answers["told"], answers["same"], atol=1e-5)  # sums in another order
+    assert np.abs(answers["untold"] - answers["same"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("bands", "told"),
+    [
+        ({"image": ["S2:B08"]}, "--bands is for the input 'image'; expected env, sat"),
+        ({"sat": ["S2:B08", "S2:B04"]}, "expected each of S2:B04, S2:B03, S2:B02, S2:B08 once"),
+        ({"sat": ["S2:B08"] * 4}, "is not the input's bands in another order"),
+    ],
+)
+def test_orders_of_bands_that_are_none_are_refused(tmp_path, bands, told):
+    torch.save(checkpoint(case("multimodal_tiny").state_dict), tmp_path / "last.pth")
+    (tmp_path / "config.json").write_text(json.dumps(config_of(case("multimodal_tiny"))))
+    with pytest.raises(ConfigError, match=told):
+        convert_checkpoint("multiscale-sdm", tmp_path / "last.pth", tmp_path / "out", data=tmp_path, bands=bands)
+    assert not (tmp_path / "out").exists()
+
+
 def renamed(state):
     state["modelA.backbone.convs.0.weight"] = state.pop("modelA.backbone.layers.0.weight")
 
@@ -167,6 +217,10 @@ def other_species(state):
     state["fc.bias"] = torch.zeros(11)
 
 
+def other_scale(state):
+    state["modelA.spatial_branches.0.linear_layers.0.weight"] = torch.zeros(3, 5)
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -174,25 +228,42 @@ def other_species(state):
         (missing, r"modalities\.sat\.branches\.1\.convs\.3\.bias"),
         (reshaped, r"layer0\.0\.weight is 64x3x3x3, expected 64x4x3x3"),
         (other_species, r"head\.bias is 11, expected 9"),
+        (other_scale, r"branches\.0\.linears\.0\.weight is 3x5"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_by_key(tmp_path, spoil, told):
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_files_that_do_not_fit_are_refused_by_key(tmp_path, spoil, told, age):
     recorded = case("multimodal_tiny")
     state = dict(recorded.state_dict)
     spoil(state)
-    torch.save(checkpoint(state), tmp_path / "last.pth")
-    (tmp_path / "config.json").write_text(json.dumps(config_of(recorded)))
+    torch.save(checkpoint(older(state) if age == "old" else state), tmp_path / "last.pth")
+    config = config_of(recorded, name="aspp_params" if age == "old" else "spatial_block_params")
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=rf"(?s)last\.pth does not fit MultiScale.*{told}"):
         convert_checkpoint("multiscale-sdm", tmp_path / "last.pth", tmp_path / "out", data=tmp_path / "config.json")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_cut_short_is_refused(tmp_path):
-    recorded = case("multimodal_tiny")
-    torch.save(checkpoint(recorded.state_dict), tmp_path / "whole.pth")
-    content = (tmp_path / "whole.pth").read_bytes()
-    (tmp_path / "last.pth").write_bytes(content[: len(content) // 2])
-    with pytest.raises(WeightsError, match=r"last\.pth"):
+def flipped(content):
+    """A bit of a weight turned over on its way."""
+    place = content.index(case("multimodal_tiny").state_dict["fc.weight"].numpy().tobytes()) + 7
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda content: content[: len(content) // 2], "damaged archive"),
+        (lambda content: content[:-1], "damaged archive"),
+        (flipped, "damaged archive: the sum of 'data/"),
+        (lambda _: b"", "cannot mmap an empty file"),
+        (lambda _: b"<!DOCTYPE html><title>404</title>", "which no weights need"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, spoil, told):
+    torch.save(checkpoint(case("multimodal_tiny").state_dict), tmp_path / "whole.pth")
+    (tmp_path / "last.pth").write_bytes(spoil((tmp_path / "whole.pth").read_bytes()))
+    with pytest.raises(WeightsError, match=rf"last\.pth.*{told}"):
         convert_checkpoint("multiscale-sdm", tmp_path / "last.pth", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -209,11 +280,17 @@ def test_a_pickle_that_would_call_something_is_not_run(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     pickle.loads(pickle.dumps(Called()))  # it would work
     assert sys.modules.pop("zoo_multiscale_was_called")
-    state = case("multimodal_tiny").state_dict
-    torch.save(checkpoint({**state, "fc.bias": Called()}), tmp_path / "last.pth")
+    recorded = case("multimodal_tiny")
+    torch.save(checkpoint({**recorded.state_dict, "fc.bias": Called()}), tmp_path / "last.pth")
     with pytest.raises(WeightsError, match=r"last\.pth has no state dict"):
         convert_checkpoint("multiscale-sdm", tmp_path / "last.pth", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "config.json").write_text(json.dumps(config_of(recorded)))
+    torch.save({**checkpoint(recorded.state_dict), "train_loss": Called()}, tmp_path / "last.pth")
+    convert_checkpoint(
+        "multiscale-sdm", tmp_path / "last.pth", tmp_path / "out", data=tmp_path
+    )  # the weights are whole
+    torch.testing.assert_close(answered(tmp_path / "out", recorded)[1], recorded.outputs["logits"], atol=2e-5, rtol=0)
     assert "zoo_multiscale_was_called" not in sys.modules
 
 
@@ -258,18 +335,41 @@ def test_all_covariates_make_the_41_bands():
     assert len(variant.inputs[0].bands) == variant.config["modalities"]["env"]["bands"] == 41
 
 
+def within(*path, **changes):
+    """A change of the block of the configuration that `path` leads to."""
+
+    def change(config):
+        for name in path:
+            config = config[name]
+        config.update(changes)
+
+    return change
+
+
+ENV, SCALES = ("env_model",), ("env_model", "aspp_params")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda config: config.update(env_model=""), "expected env_model, sat_model or both"),
+        (within(env_model=""), "expected env_model, sat_model or both"),
+        (within(env_model="weights.pt"), "expected env_model, sat_model or both"),
         (lambda config: config["env_model"].pop("aspp_params"), "lacks spatial_block_params or aspp_params"),
+        (within(*ENV, aspp_params=[1]), "lacks spatial_block_params or aspp_params"),
+        (within(*ENV, backbone_params=None), "lacks backbone_params"),
         (lambda config: config["env_model"]["aspp_params"].pop("strides"), "lacks the key 'strides'"),
-        (
-            lambda config: config["env_model"].update(covariates=["weather"]),
-            "covariate 'weather'; expected bioclim, soil",
-        ),
-        (lambda config: config["env_model"].update(backbone="ViT"), "backbone 'ViT'; expected CNN or ResNet"),
-        (lambda config: config["env_model"].pop("patch_size"), "no covariates or patch_size"),
+        (lambda config: config["env_model"].pop("patch_size"), "lacks the key 'patch_size'"),
+        (within(*ENV, covariates=["weather"]), "covariate 'weather'; expected bioclim, soil"),
+        (within(*ENV, covariates="bioclim"), "covariates bioclim; expected a list"),
+        (within(*ENV, backbone="ViT"), "backbone 'ViT'; expected CNN or ResNet"),
+        (within(*ENV, patch_size=-5), "patch_size is -5; expected a whole number, 1 to"),
+        (within(*SCALES, out_channels=10**12), "out_channels is 1000000000000; expected a whole number, 1 to"),
+        (within(*SCALES, n_linear_layers=0), "n_linear_layers is 0"),
+        (within(*SCALES, kernel_sizes=[1, 5]), r"kernel_sizes is \[1, 5\]; expected lists of whole numbers in a list"),
+        (within(*SCALES, strides=[[1], [1, 1]]), r"scales have lengths \[1, 1\], \[1, 2\], \[1, 1\]"),
+        (within(*ENV, "backbone_params", n_filters=[8]), "the backbone have lengths 1, 4, 4, 4"),
+        (within(sat_model={"covariates": ["sat"], "patch_size": 500}), "patch_size 500; expected 2 to 128"),
+        (within(sat_model={"covariates": ["soil"], "patch_size": 5}), r"expected \[\"sat\"\]"),
     ],
 )
 def test_wrong_configurations_are_told(change, told):

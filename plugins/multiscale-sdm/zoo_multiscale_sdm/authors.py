@@ -17,12 +17,13 @@ from typing import Any
 
 from zoo.errors import ConfigError, InputError
 from zoo.spec import Band, InputSpec, Layout, Normalise, Variant, Weights
-from zoo_multiscale_sdm.variants import CLIMATE, CLIMATE_STEPS, env_input, sat_input, window_of
+from zoo_multiscale_sdm.variants import CLIMATE, CLIMATE_STEPS, SIDE, env_input, sat_input, window_of
 
 BRANCHES = ("spatial_block_params", "aspp_params", "branches")
 # Layers of the challenge's rasters; with the 19 of `bioclim` they make the 41 of all three. Their names are not said.
 OTHERS = {"soil": 9, "landcover": 13}
 SPECIES_TABLES = ("last_species_auc.csv", "best_val_auc_species_auc.csv")
+MOST = 2**14  # of any size in a configuration; ours: 8 times what the paper's runs have
 HEADS = ("fc.weight", "linear.weight", "head.weight")
 
 
@@ -95,45 +96,77 @@ def modality_of(told: Mapping[str, Any], num_bands: int) -> dict[str, Any]:
     Raises:
         ConfigError: a key is missing, or means a network that the authors' code cannot build.
     """
-    try:
-        block = next(told[name] for name in BRANCHES if name in told)
-        scales = {
-            "width": block["out_channels"],
-            "embedding": block["out_size"],
-            "linears": block["n_linear_layers"],
-            "kernels": block["kernel_sizes"],
-            "strides": block["strides"],
-            "pools": block["pooling_sizes"],
-        }
-        if told["backbone"] == "ResNet":
+    branches = _block(told, *BRANCHES)
+    scales = {
+        "width": _numbers(branches, "out_channels"),
+        "embedding": _numbers(branches, "out_size"),
+        "linears": _numbers(branches, "n_linear_layers"),
+        "kernels": _numbers(branches, "kernel_sizes", depth=2),
+        "strides": _numbers(branches, "strides", depth=2),
+        "pools": _numbers(branches, "pooling_sizes", depth=2),
+    }
+    _check_alike("scales", *([len(layers) for layers in scales[key]] for key in ("kernels", "strides", "pools")))
+    match told.get("backbone"):
+        case "ResNet":
             return {"bands": num_bands, "backbone": "resnet", "scales": scales}
-        if told["backbone"] != "CNN":
-            raise ConfigError(f"the configuration says the backbone {told['backbone']!r}; expected CNN or ResNet")
-        layers = told["backbone_params"]
-        return {
-            "bands": num_bands,
-            "backbone": "cnn",
-            "filters": layers["n_filters"],
-            "kernels": layers["kernel_sizes"],
-            "paddings": layers["paddings"],
-            "pools": layers["pooling_sizes"],
-            "scales": scales,
-        }
-    except (KeyError, StopIteration) as err:
-        missing = f"the key {err}" if isinstance(err, KeyError) else " or ".join(BRANCHES)
+        case "CNN":
+            layers = _block(told, "backbone_params")
+            cnn = {
+                "filters": _numbers(layers, "n_filters", depth=1),
+                "kernels": _numbers(layers, "kernel_sizes", depth=1),
+                "paddings": _numbers(layers, "paddings", depth=1, least=0),
+                "pools": _numbers(layers, "pooling_sizes", depth=1),
+            }
+            _check_alike("the backbone", *(len(one) for one in cnn.values()))
+            return {"bands": num_bands, "backbone": "cnn", **cnn, "scales": scales}
+        case other:
+            raise ConfigError(f"the configuration says the backbone {other!r}; expected CNN or ResNet")
+
+
+def _block(told: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    found = next((told[name] for name in names if name in told), None)
+    if not isinstance(found, Mapping):
         raise ConfigError(
-            f"the configuration of a model lacks {missing}; expected the authors' config.json, as beside their checkpoints"
-        ) from err
+            f"the configuration of a model lacks {' or '.join(names)}; expected the authors' config.json, as beside their"
+            " checkpoints"
+        )
+    return found
+
+
+def _numbers(block: Mapping[str, Any], key: str, *, depth: int = 0, least: int = 1) -> Any:
+    """A whole number, or lists of such, `depth` deep."""
+
+    def fits(found: Any, depth: int) -> bool:
+        if depth:
+            return isinstance(found, list) and bool(found) and all(fits(one, depth - 1) for one in found)
+        return type(found) is int and least <= found <= MOST
+
+    if key not in block:
+        raise ConfigError(f"the configuration of a model lacks the key {key!r}; expected the authors' config.json")
+    if not fits(block[key], depth):
+        kind = ("a whole number", "a list of whole numbers", "lists of whole numbers in a list")[depth]
+        raise ConfigError(f"the configuration's {key} is {str(block[key])[:60]}; expected {kind}, {least} to {MOST}")
+    return block[key]
+
+
+def _check_alike(where: str, *lengths: Any) -> None:
+    if any(one != lengths[0] for one in lengths):
+        told = ", ".join(map(str, lengths))
+        raise ConfigError(
+            f"the configuration's lists for {where} have lengths {told}; expected a number per layer in each"
+        )
 
 
 def _input(name: str, block: Mapping[str, Any]) -> InputSpec:
-    try:
-        covariates, side = tuple(block["covariates"]), int(block["patch_size"])
-    except (KeyError, TypeError, ValueError) as err:
-        raise ConfigError(
-            f"{name}_model says no covariates or patch_size ({err}); expected the authors' config.json"
-        ) from err
+    covariates, side = block.get("covariates"), _numbers(block, "patch_size")
+    if not isinstance(covariates, list) or (name == "sat" and covariates != ["sat"]):
+        expected = '["sat"]' if name == "sat" else "a list of bioclim, soil, landcover"
+        raise ConfigError(f"{name}_model has the covariates {str(covariates)[:60]}; expected {expected}")
     if name == "sat":
+        if not 0 < window_of(side) <= SIDE:
+            raise ConfigError(
+                f"sat_model has the patch_size {side}; expected 2 to {SIDE}, the side of their images in pixels"
+            )
         return sat_input(window_of(side))
     bands: tuple[Band, ...] = ()
     for one in covariates:

@@ -20,10 +20,10 @@ from PIL import Image
 from zoo.errors import InputError
 from zoo.spec import InputSpec
 from zoo_multiscale_sdm.rasters import Moments
+from zoo_multiscale_sdm.variants import SIDE
 
-SIDE = 128
 # Red, green, blue, near infrared. The authors' loop runs over a set, so that a process may have had near infrared
-# first: a checkpoint does not say. Whoever meets one like that orders the input's bands so; they are known by name.
+# first, and a checkpoint does not say (`zoo convert --bands`); bands are known by name here.
 BANDS = {"rgb": ("S2:B04", "S2:B03", "S2:B02"), "nir": ("S2:B08",)}
 ORDER = (*BANDS["rgb"], *BANDS["nir"])
 COLUMNS = {"mean": "mean", "std": "std_dev"}

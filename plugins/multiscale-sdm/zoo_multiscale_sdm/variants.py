@@ -29,6 +29,7 @@ SPECIES = tuple(f"species {number}" for number in range(1, NUM_SPECIES + 1))
 BUILDER = "zoo_multiscale_sdm.network.multiscale:build"
 CELL_M = (600.0, 1000.0)  # 30 arc-seconds: 930 m north to south, 643 m east to west at 46 N
 PIXEL_M = (10.0, 10.0)
+SIDE = 128  # px, of the challenge's images
 
 # CHELSA's variables in its units, mean and deviation. The authors standardise by the statistics of the whole rasters,
 # which are not in their repository; `zoo_multiscale_sdm.rasters.statistics` computes those of one's own.
@@ -76,8 +77,8 @@ SAT_SCALES = {25: ([1], [1]), 59: ([3, 3, 3], [2, 2, 1]), 115: ([3, 3, 3, 3], [2
 
 
 def window_of(patch_size: int) -> int:
-    """Side of the patch that the authors cut out for a size, out of 128 px: even, 115 gives 116."""
-    return round((128 + patch_size) / 2) - round((128 - patch_size) / 2)  # half to even, as theirs
+    """Side of the patch that the authors cut out of an image for a size: even, 115 gives 116."""
+    return round((SIDE + patch_size) / 2) - round((SIDE - patch_size) / 2)  # half to even, as theirs
 
 
 def env_input(side: int, *, bands: tuple[Band, ...] = CLIMATE, steps: Any = CLIMATE_STEPS) -> InputSpec:
