@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,8 +23,7 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, bias_BT: Tensor | None = None) -> Tensor:
         """`bias_BT` is added to the scores of each key: the log of how many tokens it stands for."""
         layers = (self.W_q, self.W_k, self.W_v)
-        weight, bias = torch.cat([one.weight for one in layers]), torch.cat([one.bias for one in layers])
-        qkv = functional.linear(x_BTD, weight, bias).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        qkv = (layer(x_BTD).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in layers)
         mixed = functional.scaled_dot_product_attention(
             *qkv,
             attn_mask=None if bias_BT is None else bias_BT[:, None, None],
@@ -46,7 +44,7 @@ class FeedForward(nn.Module):
         self.linear2 = nn.Linear(inner, width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.linear1(x_BTD).relu()))
+        return self.linear2(self.dropout(self.linear1(x_BTD).relu_()))
 
 
 class Block(nn.Module):

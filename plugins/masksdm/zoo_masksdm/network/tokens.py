@@ -45,7 +45,7 @@ class PeriodicEmbeddings(nn.Module):
         self.linear = LinearPerFeature(features, 2 * frequencies, width)
 
     def forward(self, x_BF: Tensor) -> Tensor:
-        return self.linear(self.periodic(x_BF)).relu()
+        return self.linear(self.periodic(x_BF)).relu_()
 
 
 class PeriodicTokens(nn.Module):
