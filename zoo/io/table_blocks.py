@@ -1,23 +1,28 @@
-"""Columns of numbers of a table's file, read in blocks of rows, for tables of any length."""
+"""Columns of numbers of a table, read in blocks of rows, for tables of any length."""
+
+# n rows of a block, F columns
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from zoo.errors import InputError
-from zoo.io.tables import DELIMITERS, PARQUET_SUFFIXES, SUFFIXES
+from zoo.io.tables import PARQUET_SUFFIXES, SUFFIXES, TableSource, stream_csv
 
-BLOCK_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
 BLOCK_ROWS = 1 << 16  # of Parquet
+BLOCK_NUMBERS = 1 << 22  # ours: 16 MB of float32 per block that `Rows` keeps
+PAGE_BYTES = 1 << 18  # ours: of a Parquet column that are read at a time, where a row group may hold a million rows
+ASKED = 8  # ours: more questions than are under way at a time, see `zoo.predict.stream.run`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +40,7 @@ def columns_of(path: Path) -> Columns:
         InputError: it cannot be read, or no column holds numbers.
     """
     with _readable(path):
-        schema = pq.read_schema(path) if _is_parquet(path) else _streamed(path, {}).schema
+        schema = pq.read_schema(path) if _is_parquet(path) else stream_csv(path).schema
     doubled = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if doubled:
         raise InputError(f"{path.name} has two columns called {doubled[0]!r}; rename one of them, or delete it")
@@ -59,7 +64,7 @@ def blocks_of(path: Path, columns: Sequence[str]) -> Iterator[dict[str, NDArray[
         batches = (
             pq.ParquetFile(path).iter_batches(batch_size=BLOCK_ROWS, columns=[*columns])
             if _is_parquet(path)
-            else _streamed(path, dict.fromkeys(columns, pa.float64()))
+            else stream_csv(path, dict.fromkeys(columns, pa.float64()))
         )
         for batch in batches:
             yield {
@@ -69,6 +74,109 @@ def blocks_of(path: Path, columns: Sequence[str]) -> Iterator[dict[str, NDArray[
                 .astype(np.float64, copy=False)
                 for name in columns
             }
+
+
+class Rows:
+    """Columns of a table by rows, which are read in order: few blocks are held at a time.
+
+    Rows may be asked for by several threads and with gaps; for rows further back than the last questions the table is
+    read again from its beginning.
+
+    Args:
+        table: held, or in a file.
+        columns: one per number of a row; `None` for one that the table lacks.
+        nodata: a number that marks missing values, besides empty cells.
+    """
+
+    def __init__(self, table: TableSource, columns: Sequence[str | None], *, nodata: float | None = None) -> None:
+        self._table, self._columns, self._nodata = table, tuple(columns), nodata
+        self._lock = threading.Lock()
+        self._start = self._stop = 0  # of the rows that are kept
+        self._rewind()
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """The numbers (rows, F), NaN where there is none.
+
+        Raises:
+            InputError: the file is damaged, or a cell holds no number.
+        """
+        with self._lock:
+            if rows.start < self._start:
+                self._rewind()
+            self._asked.append(rows.start)
+            while self._stop < rows.stop:
+                block = next(self._blocks, None)
+                if block is None:
+                    raise InputError(
+                        f"{self._table.name} ends after {self._stop} of {len(self._table)} rows: it was changed while it"
+                        " was read; run the command again"
+                    )
+                self._kept.append((self._stop, block))
+                self._stop += len(block)
+                while len(self._kept) > 1 and self._kept[1][0] <= min(self._asked):
+                    self._kept.popleft()
+                self._start = self._kept[0][0]
+            parts = [block[max(rows.start - first, 0) : max(rows.stop - first, 0)] for first, block in self._kept]
+            return np.concatenate(parts) if parts else np.empty((0, len(self._columns)), np.float32)
+
+    def sample(self, count: int) -> NDArray[np.float32]:
+        """At most `count` rows (m, F), evenly spread over the table; all of its cells are read.
+
+        Raises:
+            InputError: the file is damaged, or a cell holds no number; says which.
+        """
+        step, start, parts = -(-len(self._table) // count), 0, []
+        for block in self._read():
+            parts.append(block[-start % step :: step].copy())
+            start += len(block)
+        return np.concatenate(parts)
+
+    def _rewind(self) -> None:
+        self._blocks = self._read()
+        self._kept: collections.deque[tuple[int, NDArray[np.float32]]] = collections.deque()
+        self._asked: collections.deque[int] = collections.deque(maxlen=ASKED)
+        self._start = self._stop = 0
+
+    def _read(self) -> Iterator[NDArray[np.float32]]:
+        size = max(BLOCK_NUMBERS // len(self._columns), 1)
+        for batch in self._batches(size):
+            for start in range(0, batch.num_rows, size):
+                piece = replace(self._table, data=batch.slice(start, size), file=None, names=(), places=None)
+                block = np.full((len(piece), len(self._columns)), np.nan, np.float32)
+                for index, column in enumerate(self._columns):
+                    if column is not None:
+                        block[:, index] = piece.numbers(column, nodata=self._nodata)
+                yield block
+
+    def _batches(self, size: int) -> Iterator[pa.Table]:
+        table, wanted = self._table, [column for column in self._columns if column is not None]
+        if table.file is None:
+            yield table.data
+        elif _is_parquet(table.file):
+            kinds = pq.read_schema(table.file)
+            self._check([name for name in wanted if not _is_number(_value_type(kinds.field(name).type))])
+            with _readable(table.file):
+                file = pq.ParquetFile(table.file, buffer_size=PAGE_BYTES, pre_buffer=False)
+                for batch in file.iter_batches(batch_size=size, columns=wanted):
+                    yield pa.Table.from_batches([batch])
+        else:
+            yield from self._csv(table.file, wanted)
+
+    def _csv(self, file: Path, wanted: list[str]) -> Iterator[pa.Table]:
+        with _readable(file):
+            kinds = stream_csv(file).schema
+            types = {name: _csv_type(kinds.field(name).type) for name in wanted}
+            try:
+                for batch in stream_csv(file, types):
+                    yield pa.Table.from_batches([batch])
+            except pa.ArrowInvalid:
+                self._check(wanted)
+                raise
+
+    def _check(self, columns: Sequence[str]) -> None:
+        """Raise if one of the columns holds something other than numbers."""
+        for column in columns:
+            self._table.numbers_exact(column)
 
 
 @contextlib.contextmanager
@@ -85,18 +193,6 @@ def _readable(path: Path) -> Iterator[None]:
         ) from err
 
 
-def _streamed(path: Path, types: dict[str, pa.DataType]) -> pa_csv.CSVStreamingReader:
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
-    first = head.splitlines()[0] if head.strip() else ""
-    return pa_csv.open_csv(
-        pa.input_stream(str(path)),
-        read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
-        parse_options=pa_csv.ParseOptions(delimiter=max(DELIMITERS, key=first.count), newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=[*types] or None),
-    )
-
-
 def _is_parquet(path: Path) -> bool:
     return path.name.lower().endswith(PARQUET_SUFFIXES)
 
@@ -109,3 +205,12 @@ def _is_number(kind: pa.DataType) -> bool:
         or pa.types.is_null(kind)
         or pa.types.is_boolean(kind)
     )
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _csv_type(kind: pa.DataType) -> pa.DataType:
+    """What a column is read as; the first block does not tell whole numbers from others."""
+    return kind if pa.types.is_boolean(kind) else pa.float64()

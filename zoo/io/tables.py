@@ -1,15 +1,17 @@
 """Tables with a row per site: CSV, Parquet and GeoParquet files, pyarrow tables, pandas and geopandas frames.
 
-Columns are read by name when they are asked for. Coordinates are found under their usual names, Darwin Core's among
+A long file is opened without its numbers: what names and places its rows is held, and the other columns are read in blocks
+(`zoo.io.table_blocks.Rows`). Coordinates are found under their usual names, Darwin Core's among
 them (https://dwc.tdwg.org/terms/#location), or in the point geometry of a GeoParquet file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 DELIMITERS = (",", "\t", ";")
+BLOCK_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
 BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
 # Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
 # first two pairs and the last four ids are Darwin Core's.
@@ -45,13 +48,17 @@ class TableSource:
 
     Attributes:
         name: how messages call it.
-        data: the columns as they were found.
+        data: the columns as they were found: all, or those that name and place the rows.
+        file: where the columns that are not held are read from.
+        names: of all columns of the file, held or not; empty where all are held.
         places: x, y of each row (N, 1, 2), NaN where a row has none; `None` where the table has no coordinates.
         crs: of the places; `None` where the table does not say.
     """
 
     name: str
     data: pa.Table
+    file: Path | None = None
+    names: tuple[str, ...] = ()
     places: Places | None = None
     crs: CRS | None = None
 
@@ -60,7 +67,7 @@ class TableSource:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(self.data.column_names)
+        return self.names or tuple(self.data.column_names)
 
     @property
     def ids(self) -> pa.Array:
@@ -86,7 +93,8 @@ class TableSource:
 
     def numbers_exact(self, column: str) -> NDArray[np.float64]:
         """The numbers (N,) of a column in double precision, as coordinates need; see `numbers`."""
-        values = self.data[column]
+        held = self.data if self.file is None or column in self.data.column_names else _read(self.file, [column])
+        values = held[column]
         kind = values.type
         if pa.types.is_dictionary(kind):
             values, kind = values.cast(kind.value_type), kind.value_type
@@ -98,6 +106,8 @@ class TableSource:
 
     def fingerprint(self) -> str:
         """What tells this table from another."""
+        if self.file is not None:
+            return f"{len(self)} x {','.join(self.columns)} {_file_sum(self.file):08x}"
         sums = 0
         for batch in self.data.to_batches():
             for column in batch.columns:
@@ -113,58 +123,104 @@ def is_table(source: Any) -> bool:
     return isinstance(source, pa.Table | TableSource) or (hasattr(source, "columns") and hasattr(source, "iloc"))
 
 
-def open_table(source: Any, *, crs: Any = None) -> TableSource:
+def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSource:
     """Read a table.
 
     Args:
         source: a path, a pyarrow table, a pandas or geopandas frame; a `TableSource` is taken as it is.
         crs: of coordinates named x and y, where the table does not say.
+        held: whether all columns of a file are held, or only those that name and place its rows.
 
     Raises:
         InputError: the file is missing, empty, or no table; or there are no rows.
     """
     if isinstance(source, TableSource):
         return source
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        name, data = path.name, _read(path)
-    else:
+    file: Path | None = None
+    names: list[str] = []
+    if not isinstance(source, str | os.PathLike):
         name, data = type(source).__name__, _from_memory(source)
+    elif held:
+        name, data = Path(source).name, _read(Path(source))
+    else:
+        file, name = Path(source), Path(source).name
+        names, metadata = _header(file)
+        _check_columns(name, names)
+        data = _read(file, _naming(names, metadata)).replace_schema_metadata(metadata)
     if data.num_rows == 0:
-        raise InputError(f"{name} holds no rows (columns: {_listed(data.column_names)}); expected a row per site")
-    doubled = sorted({column for column in data.column_names if data.column_names.count(column) > 1})
+        raise InputError(
+            f"{name} holds no rows (columns: {_listed(names or data.column_names)}); expected a row per site"
+        )
+    _check_columns(name, data.column_names)
+    places, found = _places(data, name, crs)
+    return TableSource(name=name, data=data, file=file, names=tuple(names), places=places, crs=found)
+
+
+def _check_columns(name: str, columns: Sequence[str]) -> None:
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
     if doubled:
         raise InputError(f"{name} has two columns called {doubled[0]!r}; rename one of them, or delete it")
-    places, found = _places(data, name, crs)
-    return TableSource(name=name, data=data, places=places, crs=found)
 
 
-def _read(path: Path) -> pa.Table:
+def _naming(names: Sequence[str], metadata: Mapping[bytes, bytes]) -> list[str]:
+    """The columns that name and place the rows; the first where there are none, which says how many rows there are."""
+    wanted = (ID_NAMES, ("crs",), *((one,) for pair in (*LON_LAT_NAMES, *XY_NAMES) for one in pair))
+    found = {_named(names, one) for one in wanted}
+    found |= {json.loads(metadata[b"geo"])["primary_column"]} if b"geo" in metadata else set()
+    return [name for name in names if name in found] or list(names[:1])
+
+
+def _header(path: Path) -> tuple[list[str], Mapping[bytes, bytes]]:
+    """Names of a file's columns, and what it says of them."""
+    with _readable(path) as is_parquet:
+        schema = pq.read_schema(path) if is_parquet else stream_csv(path).schema
+    return schema.names, schema.metadata or {}
+
+
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """All columns of a file, or some."""
+    with _readable(path) as is_parquet:
+        if is_parquet:
+            return pq.read_table(path, columns=columns)
+        options = pa_csv.ConvertOptions(include_columns=columns)
+        return pa_csv.read_csv(path, parse_options=_dialect(path), convert_options=options)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[bool]:
+    """Within the block, what pyarrow raises of the file is an `InputError`; whether it is Parquet by its name."""
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected one table ({', '.join(SUFFIXES)})")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise InputError(f"{path}: the extension {path.suffix!r} is none of a table; expected {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); expected a table with a row per site. Export it again")
     try:
-        if path.name.lower().endswith(PARQUET_SUFFIXES):
-            return pq.read_table(path)
-        if path.name.lower().endswith(CSV_SUFFIXES):
-            return _read_csv(path)
+        yield path.name.lower().endswith(PARQUET_SUFFIXES)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as err:
         raise InputError(
             f"{path} is no table that can be read: {err}; expected {', '.join(SUFFIXES)} by its contents too,"
             " with text in UTF-8. Export it again"
         ) from err
-    raise InputError(f"{path}: the extension {path.suffix!r} is none of a table; expected {', '.join(SUFFIXES)}")
 
 
-def _read_csv(path: Path) -> pa.Table:
+def stream_csv(path: Path, types: Mapping[str, pa.DataType] | None = None) -> pa_csv.CSVStreamingReader:
+    """Batches of rows of a CSV file: the columns of `types`, or all in the types that the first block suggests."""
+    return pa_csv.open_csv(
+        pa.input_stream(str(path)),
+        read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
+        parse_options=_dialect(path),
+        convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=[*types] if types else None),
+    )
+
+
+def _dialect(path: Path) -> pa_csv.ParseOptions:
     with pa.input_stream(str(path)) as stream:
         head = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
     first = head.splitlines()[0] if head.strip() else ""
-    delimiter = max(DELIMITERS, key=first.count)
-    return pa_csv.read_csv(path, parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+    return pa_csv.ParseOptions(delimiter=max(DELIMITERS, key=first.count), newlines_in_values=True)
 
 
 def _from_memory(source: Any) -> pa.Table:
@@ -249,6 +305,14 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _file_sum(path: Path) -> int:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            total = zlib.crc32(block, total)
+    return total
 
 
 def _listed(names: Any) -> str:

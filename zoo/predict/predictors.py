@@ -27,6 +27,7 @@ from zoo.inputs.variables import Variables, has_any, match_variables
 from zoo.io import around
 from zoo.io.source import RasterSource
 from zoo.io.sources import is_collection, label
+from zoo.io.table_blocks import Rows
 from zoo.io.tables import TableSource, open_table
 from zoo.io.vectors import Places
 from zoo.model import Model
@@ -36,6 +37,8 @@ from zoo.spec import Fill, InputSpec, Kind
 
 Values = NDArray[Any]
 Seen = NDArray[np.bool_]
+
+CHECKED_ROWS = 65_536  # ours: of a table, whose percentiles are compared with the declared ones; 16 MB of 61 variables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ class ColumnFeed:
     spec: InputSpec
     preprocess: Preprocess
     table: TableSource
-    values: Values  # (rows, F), NaN where there is none
+    values: Rows
 
     def read(self, sites: Sites) -> tuple[Values, Seen]:
         values = self.values[sites.rows]
@@ -172,7 +175,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
     tables: dict[int, TableSource] = {}
     for name, item in given.items():
         if is_table(item) and id(item) not in tables:
-            tables[id(item)] = open_table(item, crs=options.of_input(name).crs)
+            tables[id(item)] = open_table(item, crs=options.of_input(name).crs, held=False)
     table = next(iter(tables.values()), None)
     shares = not isinstance(source, Mapping)
     feeds: dict[str, Feed] = {}
@@ -212,16 +215,14 @@ def _columns(spec: InputSpec, table: TableSource, options: Options, *, dispensab
         return None
     matched = match_variables(spec, table.columns, told=options.bands, where=table.name)
     nodata = spec.nodata if options.nodata is None else options.nodata
-    values = np.full((len(table), len(spec.bands)), np.nan, np.float32)
-    for index, place in enumerate(matched.place):
-        if place is not None:
-            values[:, index] = table.numbers(table.columns[place], nodata=nodata)
-    _check_numbers(matched, values, table.name)
+    columns = [None if place is None else table.columns[place] for place in matched.place]
+    values = Rows(table, columns, nodata=nodata)
+    _check_numbers(matched, values.sample(CHECKED_ROWS), table.name)
     return ColumnFeed(spec=spec, preprocess=Preprocess(spec), table=table, values=values)
 
 
 def _check_numbers(matched: Variables, values: Values, where: str) -> None:
-    """Warn when the numbers cannot belong to the declared statistics."""
+    """Warn when the numbers (m, F) of rows spread over the table cannot belong to the declared statistics."""
     percentiles = np.full((3, values.shape[1]), np.nan)
     for index, place in enumerate(matched.place):
         known = values[np.isfinite(values[:, index]), index].astype(np.float64)

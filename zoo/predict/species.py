@@ -4,7 +4,7 @@ Both go the same way: places, numbers of each input there (`zoo.predict.predicto
 the centre of one of its cells.
 """
 
-# N sites, S species
+# N sites, S species, K most probable ones
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ from zoo.results.rows import EXTENSIONS as TABLES
 from zoo.results.rows import RowsResult
 from zoo.tasks.sdm import MANY_SPECIES, species_of
 
-CHUNK_NUMBERS = 8_000_000  # ours: 32 MB of probabilities per chunk of a table that is written
+# Of a chunk of a table that is written, and so of a row group of Parquet. Ours: 65,536 rows are enough to compress well;
+# 400 MB, 8,000 rows of 12,738 species, keep the index of a file of a million rows at 200 MB.
+CHUNK_ROWS, CHUNK_NUMBERS = 65_536, 100_000_000
+RANKED_NUMBERS = 1_000_000  # ours: probabilities that are ranked together, with 8 MB of keys
+NUMBER_BYTES = {".parquet": 4, ".csv": 10, ".geojson": 24}  # ours: the least that a probability takes in a file
 
 
 def predict_species(model: Model, source: Any, out: Path | None, options: Options) -> RowsResult | RasterResult | Path:
@@ -85,6 +89,9 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
 def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult | Path:
     if out is not None:
         check_extension(out, TABLES, "a row per site")
+    top = None if job.options.top is None else min(job.options.top, len(job.chosen))
+    if top is None and "id" in job.species:
+        raise InputError("a species is called 'id', as the column of sites is; ask for the long table with --top")
     check_places(job, table)
     units = [slice(start, min(start + job.rows, len(table))) for start in range(0, len(table), job.rows)]
 
@@ -95,16 +102,38 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
 
     def compute(read: Read) -> tuple[Arrays, dict[str, str]]:
         values, seen = job.probabilities(read)
-        return {"probabilities": values}, {"seen": str(int(seen.sum()))}
+        return {"probabilities": values} if top is None else most_probable(values, top), {"seen": str(int(seen.sum()))}
 
-    with session(out, job.plan("sites", table), resume=job.options.resume) as work:
+    with session(out, job.plan("sites" if top is None else "best", table), resume=job.options.resume) as work:
+        numbers = len(job.chosen) if top is None else top
+        work.check_room(
+            part_bytes=job.rows * (4 * numbers if top is None else 8 * numbers),
+            num_parts=len(units),
+            result_bytes=0 if out is None else len(table) * numbers * NUMBER_BYTES[out.suffix.lower()],
+        )
         is_main = run_job(job, units, load, compute, work)
         doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
-        chunks = _Chunks(job=job, table=table, units=units, work=work)
+        chunks = _Chunks(job=job, table=table, units=units, work=work, top=top)
         result = _in_memory(job, chunks) if out is None else out
         if is_main and out is not None:
-            write_rows(out, chunks, places=chunks.places, crs=table.crs, tags=job.provenance.tags())
+            write_rows(out, chunks, places=chunks.known, crs=table.crs, tags=job.provenance.tags())
     return result
+
+
+def most_probable(values: Values, top: int) -> Arrays:
+    """Columns `species` (N, K) int32 and `probabilities` (N, K) of the K largest in each row of (N, S).
+
+    The largest is first, of equal ones the first, NaN last.
+    """
+    species = np.empty((len(values), top), np.int32)
+    step = max(RANKED_NUMBERS // values.shape[1], 1)
+    for start in range(0, len(values), step):
+        some = values[start : start + step]
+        # As integers, floats from 0 on are in the same order; below them stands the column, which makes keys distinct.
+        ranks = np.where(np.isnan(some), -1, some.view(np.int32)).astype(np.int64)
+        keys = np.partition((-ranks << 32) + np.arange(values.shape[1]), top - 1, axis=1)[:, :top]
+        species[start : start + step] = np.sort(keys, axis=1) & 0xFFFF_FFFF
+    return {"species": species, "probabilities": np.take_along_axis(values, species, axis=1)}
 
 
 def check_places(job: SpeciesJob, table: TableSource) -> None:
@@ -145,57 +174,58 @@ class _Chunks:
     table: TableSource
     units: Sequence[slice]
     work: Work
+    top: int | None
 
     @property
-    def top(self) -> int | None:
-        asked = self.job.options.top
-        return None if asked is None else min(asked, len(self.job.chosen))
-
-    @property
-    def places(self) -> Places | None:
-        """Where all rows lie."""
-        known = self.table.places if self.table.crs is not None else None
-        return known if known is None or self.top is None else np.repeat(known, self.top, axis=0)
+    def known(self) -> Places | None:
+        """Where all sites lie."""
+        return self.table.places if self.table.crs is not None else None
 
     def __iter__(self) -> Iterator[tuple[pa.Table, Places | None]]:
-        ids, places = self.table.ids, self.places
-        step = max(CHUNK_NUMBERS // (len(self.job.chosen) * self.job.rows), 1)  # units per chunk
+        ids, known, numbers = self.table.ids, self.known, self.top or len(self.job.chosen)
+        step = max(min(CHUNK_NUMBERS // numbers, CHUNK_ROWS) // self.job.rows, 1)  # units per chunk
         for first in range(0, len(self.units), step):
-            parts = [
-                self.work.load(index)[0]["probabilities"] for index in range(first, min(first + step, len(self.units)))
-            ]
-            values = np.concatenate(parts)
-            start = self.units[first].start
-            stop, per_site = start + len(values), self.top or 1
-            rows = self._wide(ids[start:stop], values) if self.top is None else self._long(ids[start:stop], values)
-            yield rows, None if places is None else places[start * per_site : stop * per_site]
+            units = self.units[first : first + step]
+            rows = slice(units[0].start, units[-1].stop)
+            parts = (self.work.load(index)[0] for index in range(first, first + len(units)))
+            places = None if known is None else known[rows]
+            if self.top is None:
+                yield self._wide(ids[rows], parts), places
+            else:
+                yield self._long(ids[rows], parts), None if places is None else np.repeat(places, self.top, axis=0)
 
-    def _wide(self, ids: pa.Array, values: Values) -> pa.Table:
-        columns = {name: pa.array(column) for name, column in zip(self.job.species, values.T, strict=True)}
-        if "id" in columns:
-            raise InputError("a species is called 'id', as the column of sites is; ask for the long table with --top")
-        return pa.table({"id": ids} | {name: _null_for_nan(column) for name, column in columns.items()})
+    def _wide(self, ids: pa.Array, parts: Iterator[Arrays]) -> pa.Table:
+        count, start = len(ids), 0
+        values = np.empty((len(self.job.chosen), count), np.float32)
+        for part in parts:
+            found = part["probabilities"]
+            values[:, start : start + len(found)] = found.T
+            start += len(found)
+        flat = _null_for_nan(values)
+        columns = {name: flat[index * count : (index + 1) * count] for index, name in enumerate(self.job.species)}
+        return pa.table({"id": ids} | columns)
 
-    def _long(self, ids: pa.Array, values: Values) -> pa.Table:
-        top = self.top or 0
-        order = np.argsort(-values, axis=1, kind="stable")[:, :top]
-        best = np.take_along_axis(values, order, axis=1)
-        names = pa.array(self.job.species).take(pa.array(order.ravel()))
+    def _long(self, ids: pa.Array, parts: Iterator[Arrays]) -> pa.Table:
+        found, top = list(parts), self.top or 0
+        species = np.concatenate([part["species"] for part in found])
         return pa.table(
             {
-                "id": ids.take(pa.array(np.repeat(np.arange(len(values)), top))),
-                "rank": pa.array(np.tile(np.arange(1, top + 1, dtype=np.int32), len(values))),
-                "species": names,
-                "probability": _null_for_nan(pa.array(best.ravel())),
+                "id": ids.take(pa.array(np.repeat(np.arange(len(ids)), top))),
+                "rank": pa.array(np.tile(np.arange(1, top + 1, dtype=np.int32), len(ids))),
+                "species": pa.array(self.job.species).take(pa.array(species.ravel())),
+                "probability": _null_for_nan(np.concatenate([part["probabilities"] for part in found])),
             }
         )
 
 
-def _null_for_nan(column: pa.Array) -> pa.Array:
-    return pa.compute.if_else(pa.compute.is_nan(column), pa.scalar(None, column.type), column)
+def _null_for_nan(values: Values) -> pa.Array:
+    return pa.array(values.ravel(), from_pandas=True)
 
 
 def _in_memory(job: SpeciesJob, chunks: _Chunks) -> RowsResult:
-    table = pa.concat_tables([rows for rows, _ in chunks])
+    found = list(chunks)
+    places = None if chunks.known is None else np.concatenate([where for _, where in found if where is not None])
     crs: CRS | None = chunks.table.crs
-    return RowsResult(table=table, places=chunks.places, crs=crs, provenance=job.provenance)
+    return RowsResult(
+        table=pa.concat_tables([rows for rows, _ in found]), places=places, crs=crs, provenance=job.provenance
+    )

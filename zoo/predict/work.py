@@ -123,7 +123,7 @@ class Work:
         if free < needed:
             raise OutputError(
                 f"{self.folder.name.removesuffix('.parts')} needs {needed / 1e9:.2f} GB while it is made, of which"
-                f" {missing * part_bytes / 1e9:.2f} GB for what the windows say, and {self.folder.parent} has"
+                f" {missing * part_bytes / 1e9:.2f} GB for its unfinished parts, and {self.folder.parent} has"
                 f" {free / 1e9:.2f} GB left; free some space or choose another place"
             )
 
