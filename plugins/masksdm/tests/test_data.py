@@ -48,6 +48,18 @@ def test_samples_are_standardised_by_the_training_rows(folder):
     assert known.tolist() == [len(split.train)] * 4
 
 
+def test_only_species_with_a_presence_in_each_split_are_scored(folder):
+    x, presence = write_splot(folder)
+    split = block_split(x[:, 27:29].astype(float), spacing_deg=1)
+    absent_in_val = np.load(folder / "species_occurrences.npy")
+    absent_in_val[split.val, 1] = False
+    np.save(folder / "species_occurrences.npy", absent_in_val)
+    test = splot(folder, split="test").sample(0).target["presence"]
+    assert test.isnan().tolist() == [False, True, False, False]
+    assert test[[0, 2, 3]].tolist() == presence[split.test[0], [0, 2, 3]].astype(float).tolist()
+    assert not splot(folder, split="train").sample(0).target["presence"].isnan().any()
+
+
 def test_statistics_of_the_variant_come_first(folder):
     from dataclasses import replace
 

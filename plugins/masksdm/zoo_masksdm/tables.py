@@ -25,6 +25,7 @@ from zoo_masksdm.statistics import statistics_of
 
 MOST_PRESENCES_LEFT_OUT = 20  # a species is kept that has more
 SPLITS = ("train", "val", "test")
+NOT_KNOWN = np.float32(np.nan)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,9 @@ class Plots:
 class PlotReader:
     """Plots of a split, standardised; a `zoo.datasets.sample.Reader`.
 
+    Of validation and test, species without a presence in each of the three splits are not known, so that they count in no
+    score, as in the paper's tables.
+
     `prepared_by` are the inputs with the statistics by which samples are prepared: those of the variant where it has any,
     else those of the training rows.
     """
@@ -83,6 +87,10 @@ class PlotReader:
         self.classes = plots.species
         self._places = plots.lon_lat[rows]
         self._presence = plots.presence[rows]
+        self._is_scored = np.ones(len(plots.species), np.bool_)
+        if split != "train":
+            for one in SPLITS:
+                self._is_scored &= plots.presence[plots.rows(one, spacing_deg)].any(axis=0)
         self._inputs, self._valid = _prepared(plots, rows, table, satclip=takes_satclip)
 
     def sample(self, index: int, generator: torch.Generator | None = None) -> Sample:  # noqa: ARG002  (not augmented)
@@ -90,7 +98,7 @@ class PlotReader:
             id=self.ids[index],
             inputs={name: one[index] for name, one in self._inputs.items()},
             valid={name: one[index] for name, one in self._valid.items()},
-            target={"presence": torch.from_numpy(self._presence[index]).float()},
+            target={"presence": torch.from_numpy(np.where(self._is_scored, self._presence[index], NOT_KNOWN))},
             place=(float(self._places[index, 0]), float(self._places[index, 1])),
         )
 
