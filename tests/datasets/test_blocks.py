@@ -167,7 +167,7 @@ def test_shares_are_about_kept_by_whole_blocks(places):
     assert sorted(np.concatenate(parts)) == list(range(len(places)))
     np.testing.assert_allclose([len(one) / len(places) for one in parts], (0.8, 0.1, 0.1), atol=0.03)
     blocks = [set(map(tuple, block_cells(places[one], block_km=200.0).tolist())) for one in parts]
-    assert not (blocks[0] & blocks[1] or blocks[0] & blocks[2] or blocks[1] & blocks[2])
+    assert not set.intersection(*blocks[:2]) | set.intersection(*blocks[1:]) | set.intersection(*blocks[::2])
 
 
 def test_equal_shares_are_folds(places):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from own_data import variant_of
 
+from zoo.datasets.blocks import block_cells, block_folds
 from zoo.datasets.dividing import drawn
 from zoo.datasets.opening import open_dataset
 from zoo.errors import ConfigError, InputError, ZooWarning
@@ -140,7 +141,7 @@ def test_numbers_that_are_no_presence_are_told(tmp_path):
 
 
 def test_sites_twice_or_nowhere_are_told(tmp_path):
-    with pytest.raises(InputError, match=r"3 rows for 2 sites, such as 'p' more than once; expected a row per"):
+    with pytest.raises(InputError, match=r"4 rows for 3 sites, such as 'p' more than once; expected a row per"):
         opened(table(tmp_path, WIDE + "p,6.5,46.5,5,1000,1,0,train\n"))
     with pytest.raises(InputError, match=r"lists species but not their sites"):
         opened(table(tmp_path, "species,bio_1,bio_12\nAbies alba,5,1000\n"), shares={"train": 1.0})
@@ -236,7 +237,7 @@ def test_what_patches_need_is_told(tmp_path):
     with pytest.raises(ConfigError, match="rasters names 'land'; toy sees patches of terrain"):
         opened(path, inputs=(CLIMATE, HEIGHT), rasters={"land": "layers"})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no \.tif; expected the rasters of terrain: height, bio_4"):
+    with pytest.raises(InputError, match=r"empty: no data found; expected files ending in \.tif"):
         opened(path, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "empty"})
     nowhere = table(tmp_path, LONG.replace("8.0,47.0", ",").replace("7.5,46.0", ","), "other.csv")
     with pytest.raises(InputError, match="has sites without coordinates, and terrain is read around them"):
@@ -258,3 +259,199 @@ def test_background_points_are_further_sites_of_the_training_data(tmp_path):
     table(tmp_path, "lon,lat\n6.1,46.2\n", "bare.csv")
     with pytest.raises(InputError, match="bio_1"):
         opened(path, background="bare.csv")
+
+
+# ------------------------------------------------------------------------------------------------------- own occurrences
+
+WHERE = InputSpec(
+    name="climate",
+    kind=Kind.TABLE,
+    bands=(
+        Band(id="bio_1", unit="degC"),
+        Band(id="bio_12", unit="mm"),
+        Band(id="Longitude", unit="deg"),
+        Band(id="Latitude", unit="deg"),
+    ),
+    any_subset=True,
+    steps=(Fill(value=0.0, source="ours"),),
+)
+NORTH, SOUTH = 60.0, 0.0
+
+
+@pytest.fixture
+def climate(tmp_path):
+    """Two rasters of 40 x 60 cells of a degree or so: the first is the number of the column, but for a corner without
+    data; the second, coarser, the number of the row."""
+    from own_data import write_tif
+    from rasterio.transform import from_origin
+
+    columns = np.broadcast_to(np.arange(40, dtype=np.float32), (60, 40)).copy()
+    columns[:30, :20] = -9
+    place = from_origin(0, NORTH, 1, 1)
+    write_tif(tmp_path / "climate/bio_1.tif", columns[None], (None,), nodata=-9, crs="EPSG:4326", transform=place)
+    rows = np.broadcast_to(np.arange(30, dtype=np.float32)[:, None], (30, 20))
+    write_tif(
+        tmp_path / "climate/wc2.1_10m_bio_12.tif",
+        rows[None],
+        (None,),
+        crs="EPSG:4326",
+        transform=from_origin(0, NORTH, 2, 2),
+    )
+    return tmp_path
+
+
+def occurrences(tmp_path, n=300, seed=0, text="", name="occurrences.csv"):
+    """Presences alone, all over the southern half."""
+    draw = np.random.default_rng(seed)
+    lon, lat = draw.uniform(0, 40, n), draw.uniform(0, 29, n)
+    rows = [f"Abies alba,{x:.5f},{y:.5f}" for x, y in zip(lon, lat, strict=True)]
+    path = table(tmp_path, "\n".join([f"species,decimalLongitude,decimalLatitude{text}", *rows]), name)
+    return path, lon.round(5), lat.round(5)
+
+
+def test_variables_that_the_table_lacks_are_sampled_at_the_sites(climate):
+    path = table(
+        climate, "site,lon,lat,bio_12,Abies alba\na,30.5,50.5,777,1\nb,30.5,10.5,,0\nc,3.5,50.5,,1\n", "wide.csv"
+    )
+    options = {"classes": ("Abies alba",), "shares": {"train": 1.0}}
+    reader = opened(path, inputs=(WHERE,), covariates="climate", **options)
+    assert [reader.sample(index).inputs["climate"].tolist() for index in range(3)] == [
+        [30.0, 777.0, 30.5, 50.5],  # the table's own number counts
+        [30.0, 24.0, 30.5, 10.5],
+        [0.0, 4.0, 3.5, 50.5],
+    ]
+    assert reader.sample(2).valid["climate"].tolist() == [False, True, True, True]
+    near = opened(path, inputs=(WHERE,), covariates="climate", sampling="nearest", **options)
+    assert near.sample(2).inputs["climate"][0] == 20.0  # 17 columns east; the rows below are further
+    between = opened(path, inputs=(WHERE,), covariates="climate/bio_1.tif", sampling="bilinear", **options)
+    assert between.sample(0).inputs["climate"][0] == 30.0
+    with pytest.raises(ConfigError, match="sampling is 'cubic'; expected cell, nearest, bilinear"):
+        opened(path, inputs=(WHERE,), covariates="climate", sampling="cubic", **options)
+    with pytest.raises(InputError, match="no coordinates at which the rasters could be read"):
+        opened(table(climate, "Abies alba\n1\n0\n"), inputs=(CLIMATE,), covariates="climate", **options)
+
+
+def test_background_points_are_uniform_on_the_ground_where_rasters_have_data(climate):
+    path, lon, lat = occurrences(climate)
+    lat[0] = 59.0
+    rows = [f"Abies alba,{x},{y}" for x, y in zip(lon, lat, strict=True)]
+    path = table(climate, "\n".join(["species,lon,lat", *rows]), "tall.csv")
+    reader = opened(
+        path, inputs=(WHERE,), classes=(), covariates="climate", background=4000, shares={"train": 1.0}, seed=3
+    )
+    drawn_here = reader.places[reader.background.numpy()]
+    assert drawn_here.shape == (4000, 2)
+    assert reader.presence[reader.background].isnan().all()
+    assert reader.valid["climate"][reader.background].all()  # and so nothing in the corner without data
+    assert not ((drawn_here[:, 0] < 20) & (drawn_here[:, 1] > 30)).any()
+    assert (drawn_here.min(axis=0) >= [lon.min(), lat.min()]).all()
+    assert (drawn_here.max(axis=0) <= [lon.max(), 59.0]).all()
+    # Of the columns that are whole, the share below 30 degrees is that of the sine of the latitude.
+    east = drawn_here[drawn_here[:, 0] >= 20, 1]
+    sine = np.sin(np.radians([lat.min(), 30.0, 59.0]))
+    expected = (sine[1] - sine[0]) / (sine[2] - sine[0])
+    assert np.mean(east < 30) == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) / len(east)))
+    again = opened(
+        path, inputs=(WHERE,), classes=(), covariates="climate", background=4000, shares={"train": 1.0}, seed=3
+    )
+    np.testing.assert_array_equal(again.places, reader.places)
+
+
+def test_blocks_keep_sites_and_background_points_of_a_split_together(climate):
+    path, _, _ = occurrences(climate)
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 600, "block_km": 500.0}
+    parts = {split: opened(path, split, **told) for split in ("train", "val", "test")}
+    cells = {
+        split: {tuple(one) for one in block_cells(reader.places, block_km=500.0).tolist()}
+        for split, reader in parts.items()
+    }
+    assert not cells["train"] & cells["test"]
+    assert not cells["train"] & cells["val"]
+    assert not cells["val"] & cells["test"]
+    sites = {split: int((reader.presence == 1).sum()) for split, reader in parts.items()}
+    assert sum(sites.values()) == 300
+    assert sites["train"] == pytest.approx(240, abs=30)
+    assert sum(len(reader.ids) for reader in parts.values()) == 900
+    # Presences alone are judged against the points of their own blocks, which count as absences there.
+    test = parts["test"]
+    assert (int((test.presence == 0).sum()), test.background) == (len(test.ids) - sites["test"], None)
+    assert test.notes[0].startswith("absences are background points")
+    assert parts["train"].presence[parts["train"].background].isnan().all()
+    assert parts["train"].notes == ()
+
+
+def test_where_absences_are_known_background_points_only_train(climate):
+    path, lon, _ = occurrences(climate, text=",presence")
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0], *[f"{row},{int(x > 20)}" for row, x in zip(rows[1:], lon, strict=True)]]))
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 300, "block_km": 500.0}
+    train, test = (opened(path, split, **told) for split in ("train", "test"))
+    assert not any(one.startswith("background") for one in test.ids)
+    assert test.notes == ()
+    assert 0 < int(train.background.sum()) < 300  # those of held-out blocks are not in training
+
+
+def test_folds_are_the_test_one_after_another(climate):
+    path, _, _ = occurrences(climate)
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "unlisted": "absent", "block_km": 500.0}
+    ids = {
+        (fold, split): set(opened(path, split, folds=4, fold=fold, **told).ids)
+        for fold in (1, 2, 3, 4)
+        for split in ("train", "val", "test")
+    }
+    every = set().union(*(ids[fold, "test"] for fold in (1, 2, 3, 4)))
+    assert sum(len(ids[fold, "test"]) for fold in (1, 2, 3, 4)) == len(every) == 300
+    for fold in (1, 2, 3, 4):
+        assert ids[fold, "val"] == ids[fold % 4 + 1, "test"]
+        assert ids[fold, "train"] == every - ids[fold, "test"] - ids[fold, "val"]
+    reader = opened(path, "test", folds=4, fold=1, **told)
+    places = np.array([[float(one) for one in name.split()] for name in sorted(every)])
+    expected = block_folds(places, folds=4, block_km=500.0, seed=0)[0]
+    assert set(reader.ids) == {sorted(every)[row] for row in expected}
+    assert reader.notes[0].startswith("absences are sites where the species is not listed")
+
+
+def test_options_of_own_occurrences_that_contradict_are_told(climate):
+    path, _, _ = occurrences(climate)
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "unlisted": "absent"}
+    with pytest.raises(ConfigError, match="say all of block_km, folds and fold"):
+        opened(path, folds=5, fold=1, **told)
+    with pytest.raises(ConfigError, match=r"found fold=6 of folds=5; expected 3 folds or more"):
+        opened(path, folds=5, fold=6, block_km=100, **told)
+    with pytest.raises(ConfigError, match="folds have equal shares"):
+        opened(path, folds=5, fold=1, block_km=100, shares={"train": 1.0}, **told)
+    with pytest.raises(ConfigError, match="column 'split', which the option block_km would overrule"):
+        opened(table(climate, LONG), block_km=100)
+    with pytest.raises(ConfigError, match=r"background is 0; expected a table, or how many points"):
+        opened(path, background=0, **told)
+    with pytest.raises(ConfigError, match=r"no rasters say what they are like; say covariates=FOLDER"):
+        opened(path, inputs=(WHERE,), classes=(), background=10)
+    far = table(climate, "species,lon,lat\nAbies alba,100,0\nAbies alba,110,10\n", "far.csv")
+    with pytest.raises(InputError, match=r"of 500 points in the box .* 0 lie where all rasters have data"):
+        opened(far, background=10, shares={"train": 1.0}, **told)
+    with pytest.raises(
+        InputError, match=r"lists nothing of Abies albus; it lists Abies alba \(did you mean Abies alba"
+    ):
+        opened(path, species=["Abies albus"], **told)
+
+
+def test_a_variable_that_only_sites_have_is_told(climate):
+    path = table(climate, "site,lon,lat,bio_12,Abies alba\na,30.5,20.5,777,1\nb,31.5,10.5,700,1\n", "wide.csv")
+    with (
+        pytest.warns(ZooWarning, match="the background points and bio_1.tif: 1 of 4 variables is not there"),
+        pytest.raises(InputError, match="bio_12 is known either of sites or of background points alone"),
+    ):
+        opened(
+            path,
+            inputs=(WHERE,),
+            classes=("Abies alba",),
+            covariates="climate/bio_1.tif",
+            background=20,
+            shares={"train": 1.0},
+        )
+
+
+def test_rows_without_a_species_tell_of_a_site_alone(climate):
+    path = table(climate, "species,lon,lat\nAbies alba,30.5,20.5\n,30.5,10.5\n", "gbif.csv")
+    reader = opened(path, inputs=(WHERE,), classes=(), covariates="climate", unlisted="absent", shares={"train": 1.0})
+    assert (reader.classes, reader.presence[:, 0].tolist()) == (("Abies alba",), [1, 0])

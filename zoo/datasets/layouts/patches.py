@@ -14,12 +14,11 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, InputError
 from zoo.inputs.feed import open_input
+from zoo.inputs.layers import Layer, layers_of
 from zoo.inputs.preprocess import Preprocess
-from zoo.inputs.variables import match_variables
 from zoo.io import around
 from zoo.io.grid import LON_LAT
-from zoo.io.rasters import open_raster
-from zoo.io.source import RasterSource, to_crs
+from zoo.io.source import to_crs
 from zoo.options import Options
 from zoo.spec import InputSpec, Kind, Variant
 
@@ -35,7 +34,7 @@ class Patches:
 
     spec: InputSpec
     prepare: Preprocess
-    bands: tuple[tuple[RasterSource, int] | None, ...]
+    bands: tuple[Layer | None, ...]
     side: int
 
     def at(self, lon_lat: tuple[float, float]) -> tuple[Tensor, Tensor]:
@@ -59,21 +58,11 @@ def open_patches(spec: InputSpec, path: Path) -> Patches:
         raise InputError(f"input {spec.name!r} says no side of patches; a model that sees patches says their window")
     if not path.is_dir():
         feed = open_input((spec,), path, Options(), where=path.name)
-        bands = tuple((feed.source, channel) for channel in feed.channels)
-        return Patches(spec=feed.spec, prepare=feed.preprocess, bands=bands, side=spec.window)
-    files = sorted(one for one in path.rglob("*") if one.suffix.lower() in (".tif", ".tiff"))
-    if not files:
-        raise InputError(f"{path} holds no .tif; expected the rasters of {spec.name}: {', '.join(spec.band_ids[:12])}")
-    opened = [(one, open_raster(one, require_crs=True)) for one in files]
-    layers = [(one, source, channel) for one, source in opened for channel in range(source.count)]
-    names = [source.names[channel] or (one.stem if source.count == 1 else "-") for one, source, channel in layers]
-    place = match_variables(spec, names, where=str(path)).place
-    return Patches(
-        spec=spec,
-        prepare=Preprocess(spec),
-        bands=tuple(None if one is None else layers[one][1:] for one in place),
-        side=spec.window,
-    )
+        mine = tuple((feed.source, channel) for channel in feed.channels)
+        return Patches(spec=feed.spec, prepare=feed.preprocess, bands=mine, side=spec.window)
+    bands = layers_of(spec, path)
+    assert bands is not None, "only what is dispensable may be missing"
+    return Patches(spec=spec, prepare=Preprocess(spec), bands=bands, side=spec.window)
 
 
 def patches_of(variant: Variant, rasters: Mapping[str, str], folder: Path) -> tuple[Patches, ...]:

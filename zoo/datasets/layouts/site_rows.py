@@ -1,0 +1,250 @@
+"""Rows of a table of sites: which of them are one site, and which sites belong to a split."""
+
+# N rows or sites
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.bands import normal_form
+from zoo.datasets.blocks import block_cells, block_shares
+from zoo.datasets.dividing import SHARES, NoSuchSplit, need_folder, of_split, range_of
+from zoo.errors import ConfigError, InputError, some
+from zoo.inputs.variables import SHOWN
+from zoo.io import tables
+from zoo.io.grid import LON_LAT
+from zoo.io.tables import TableSource
+from zoo.io.vectors import reproject
+
+# Columns of a long table, as `zoo.bands.normal_form` reduces names; the second is Darwin Core's
+# (https://dwc.tdwg.org/terms/#occurrence).
+SPECIES = ("species", "scientificName")
+
+Places = NDArray[np.float64]  # (N, 2), longitude and latitude
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Some rows of a table, and the sites that they tell of.
+
+    Attributes:
+        rows: their numbers in the table (N,).
+        ids: of the sites, in the order of appearance.
+        site: number of the site of each row (N,).
+        first: first row of each site.
+    """
+
+    table: TableSource
+    rows: NDArray[np.int64]
+    ids: tuple[str, ...]
+    site: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    @property
+    def lon_lat(self) -> Places | None:
+        """Where each site lies, NaN where it is not known; `None` where the table has no coordinates."""
+        return lon_lat(self.table, self.first)
+
+    def kept(self, sites: Mask) -> Rows:
+        """The rows of some of the sites."""
+        mine = sites[self.site]
+        number = np.cumsum(sites) - 1
+        return Rows(
+            table=self.table,
+            rows=self.rows[mine],
+            ids=tuple(one for one, there in zip(self.ids, sites.tolist(), strict=True) if there),
+            site=number[self.site[mine]],
+            first=self.first[sites],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dealing:
+    """How sites are divided where their table does not say; see `zoo.datasets.layouts.sites.sites`."""
+
+    shares: Mapping[str, float] | None
+    seed: int
+    block_km: float | None
+    folds: int | None
+    fold: int | None
+
+    def check(self, where: str, *, told: str) -> None:
+        """Raise `ConfigError` for options that contradict each other, or what the table says (`told`, if anything)."""
+        if (self.folds is None) != (self.fold is None) or (self.folds is not None and self.block_km is None):
+            raise ConfigError(
+                "folds are parts of the ground, of which one is the test: say all of block_km, folds and fold, such as"
+                " block_km=50 folds=5 fold=1"
+            )
+        if self.folds is not None and self.fold is not None and not (self.folds > 2 and 1 <= self.fold <= self.folds):
+            raise ConfigError(
+                f"found fold={self.fold} of folds={self.folds}; expected 3 folds or more, for one is the test and one the"
+                " validation, and a fold from 1 to their number"
+            )
+        if self.folds is not None and self.shares is not None:
+            raise ConfigError("folds have equal shares; leave the option shares out, or folds and fold")
+        given = {"shares": self.shares, "block_km": self.block_km}
+        if told and (mine := [name for name, value in given.items() if value is not None]):
+            raise ConfigError(f"{where} has {told}, which the option {mine[0]} would overrule; leave it out")
+
+    def parts(self, split: str) -> tuple[tuple[float, ...], list[int]]:
+        """Shares of the parts that blocks are dealt to, and the parts that make a split."""
+        if self.folds is not None and self.fold is not None:
+            test, val = self.fold - 1, self.fold % self.folds
+            of = {"test": [test], "val": [val], "train": [one for one in range(self.folds) if one not in (test, val)]}
+            if split not in of:
+                raise ConfigError(f"no split {split!r}: folds are divided into train, val and test")
+            return (1.0,) * self.folds, of[split]
+        shares = SHARES if self.shares is None else self.shares
+        range_of(split, shares)  # checks them
+        rest = 1 - sum(shares.values())
+        return (*shares.values(), *([rest] if rest > 1e-9 else [])), [list(shares).index(split)]
+
+    def by_blocks(self, split: str, places: Places) -> tuple[Mask, Mapping[tuple[int, int], bool]]:
+        """Which sites (N,) belong to a split, and for each block of the ground that has sites, whether it does."""
+        assert self.block_km is not None
+        shares, wanted = self.parts(split)
+        dealt = block_shares(places, shares, block_km=self.block_km, seed=self.seed)
+        mine = np.zeros(len(places), np.bool_)
+        for part in wanted:
+            mine[dealt[part]] = True
+        cells = block_cells(places, block_km=self.block_km)
+        return mine, {(east, north): bool(one) for (east, north), one in zip(cells.tolist(), mine, strict=True)}
+
+
+def find_table(folder: str | Path, split: str, name: str | None) -> tuple[Path, bool]:
+    """The table to read, and whether it is that of the split alone."""
+    path = Path(folder).expanduser()
+    if path.is_file():
+        return path, False
+    root = need_folder(path, "sites", f"a table ({', '.join(tables.SUFFIXES)}), or one per split")
+    if name is not None:
+        return root / name, False
+    found = sorted(one for one in root.iterdir() if one.is_file() and tables.is_table(one))
+    mine = [one for one in found if one.name.split(".")[0] == split]
+    if len(mine) == 1:
+        return mine[0], True
+    if len(found) == 1 and found[0].name.split(".")[0] not in SHARES:
+        return found[0], False
+    told = ", ".join(one.name for one in found) or f"no tables ({', '.join(tables.SUFFIXES)})"
+    raise InputError(
+        f"{root} holds {told}; expected one table, or one called {split}.csv: say which with the option table=NAME"
+    )
+
+
+def column_of(opened: TableSource, names: Sequence[str]) -> str | None:
+    """The first of the names that is a column, however it is spelled."""
+    spelled = {normal_form(one): one for one in reversed(opened.columns)}
+    return next((spelled[normal_form(one)] for one in names if normal_form(one) in spelled), None)
+
+
+def all_sites(opened: TableSource, *, own: str = "") -> Rows:
+    """All rows of a table, and their sites.
+
+    Args:
+        opened: the table.
+        own: tells apart the numbers of rows of several tables.
+
+    Raises:
+        InputError: the table lists species, not where; or has two rows per site and a column per species.
+    """
+    keys = _keys(opened)
+    numbered = keys[0] == "row 1" and column_of(opened, tables.ID_NAMES) is None
+    of_row = [f"{own} {key}".strip() if numbered else key for key in keys]
+    ids = tuple(dict.fromkeys(of_row))
+    number = {key: site for site, key in enumerate(ids)}
+    site = np.array([number[key] for key in of_row], np.int64)
+    long = column_of(opened, SPECIES) is not None
+    if long and numbered:
+        raise InputError(
+            f"{opened.name} lists species but not their sites; expected a column {tables.ID_NAMES[0]} (or"
+            f" {', '.join(tables.ID_NAMES[1:4])}), or coordinates (decimalLongitude, decimalLatitude)"
+        )
+    if not long and len(ids) < len(keys):
+        twice = ids[int(np.bincount(site).argmax())]
+        raise InputError(
+            f"{opened.name} has {len(keys)} rows for {len(ids)} sites, such as {twice!r} more than once; expected a row per"
+            " site (a column per species), or a column `species` (a row per site and species)"
+        )
+    first = np.unique(site, return_index=True)[1]
+    return Rows(table=opened, rows=np.arange(len(opened)), ids=ids, site=site, first=first)
+
+
+def sites_of_split(sites: Rows, split: str, dealing: Dealing) -> Rows:
+    """The sites of a split: by the table's own column `split`, by blocks of the ground, or drawn by their ids.
+
+    Raises:
+        InputError: the table has no such split, or no coordinates that blocks need.
+        ConfigError: an option is wrong.
+    """
+    opened = sites.table
+    column = column_of(opened, ("split",))
+    dealing.check(opened.name, told="" if column is None else f"a column {column!r}")
+    if column is not None:
+        return _told_split(sites, split, column)
+    if dealing.block_km is None:
+        drawn = set(of_split(sites.ids, split, Path(opened.name), shares=dealing.shares, seed=dealing.seed))
+        return sites.kept(np.array([one in drawn for one in sites.ids], np.bool_))
+    return sites.kept(dealing.by_blocks(split, need_places(sites, "blocks of the ground divide the sites"))[0])
+
+
+def need_places(sites: Rows, why: str) -> Places:
+    """(N, 2) longitude and latitude of the sites.
+
+    Raises:
+        InputError: one has none.
+    """
+    places = sites.lon_lat
+    if places is None or not np.isfinite(places).all():
+        raise InputError(
+            f"{sites.table.name} has sites without coordinates, and {why}; expected decimalLongitude and decimalLatitude"
+            " in each row (or x, y with the option crs)"
+        )
+    return places
+
+
+def lon_lat(opened: TableSource, rows: NDArray[Any]) -> Places | None:
+    """(N, 2) longitude and latitude of rows of a table, NaN where a row has none; `None` where no row has."""
+    if opened.places is None or opened.crs is None:
+        return None
+    places = opened.places[rows]
+    known = np.isfinite(places).all(axis=(1, 2))
+    found = np.full_like(places, np.nan)
+    if known.any():
+        found[known] = reproject(places[known], opened.crs, LON_LAT)
+    answer: Places = found[:, 0]
+    return answer
+
+
+def _keys(opened: TableSource) -> list[str]:
+    """What names the site of each row: its id, else its coordinates, else its number."""
+    if column_of(opened, tables.ID_NAMES) is not None:
+        return [str(one) for one in opened.ids.to_pylist()]
+    if opened.places is not None and column_of(opened, SPECIES) is not None:
+        return [f"{x:.6f} {y:.6f}" for x, y in opened.places[:, 0].tolist()]
+    return [f"row {number}" for number in range(1, len(opened) + 1)]
+
+
+def _told_split(sites: Rows, split: str, column: str) -> Rows:
+    """Rows may be in other splits than others of their site: what counts is the row."""
+    told = np.array([str(one) for one in sites.table.data[column].to_pylist()])
+    rows = np.flatnonzero(told == split)
+    if not len(rows):
+        raise NoSuchSplit(
+            f"{sites.table.name} has no row of the split {split!r}; its column {column!r} holds"
+            f" {some(sorted(set(told.tolist())), SHOWN)}: give one of these as the split"
+        )
+    numbers, order, site = np.unique(sites.site[rows], return_index=True, return_inverse=True)
+    return Rows(
+        table=sites.table,
+        rows=rows,
+        ids=tuple(sites.ids[one] for one in numbers.tolist()),
+        site=site.reshape(-1),
+        first=rows[order],
+    )
