@@ -1,4 +1,8 @@
-"""The players: groups of a model's predictors that are shown or hidden together."""
+"""The players: groups of a model's predictors that are shown or hidden together.
+
+Predictors of a table are hidden by a mask, those of an input that takes any subset one by one. Any other optional input,
+pictures say, is hidden as a whole, by not giving it to the network. What the network always needs is no player.
+"""
 
 # P groups, F variables of an input, U subsets
 
@@ -30,10 +34,12 @@ class Groups:
     Attributes:
         names: of the groups, (P).
         members: of each input that can be hidden: which of its variables belong to which group, (P, F) bool.
+        left_out: those of them that are hidden by not giving them.
     """
 
     names: tuple[str, ...]
     members: Mapping[str, NDArray[np.bool_]]
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,7 +69,7 @@ def groups_of(model: Model, told: Told | None, *, exact: bool) -> Groups:
     Args:
         model: whose predictors they are.
         told: variables of each group by name; an input's name stands for all of its variables. `None` = the variant's own
-            groups for exact values, else each predictor for itself.
+            groups for exact values, else each predictor, and each input that is left out as a whole, for itself.
         exact: whether all coalitions are gone through.
 
     Raises:
@@ -80,23 +86,20 @@ def groups_of(model: Model, told: Told | None, *, exact: bool) -> Groups:
                 f"{model.name} takes {len(singles)} predictors: 2^{len(singles)} coalitions if each stands for itself; group"
                 f" them (--group NAME={','.join(singles[:3])} ...), or draw coalitions: --method permutation"
             )
-        told = told or {name: (name,) for name in singles}
+        wholes = [spec.name for spec in hidden if not _takes_mask(model, spec)]
+        told = told or {name: (name,) for name in (*singles, *wholes)}
     if exact and len(told) > MOST_EXACT:
         raise ConfigError(
             f"exact values of {len(told)} groups need 2^{len(told)} coalitions; expected at most {MOST_EXACT} groups: join"
             " some, or draw coalitions: --method permutation"
         )
-    return _matched(hidden, told)
+    return _matched(model, hidden, told)
 
 
 def _hideable(model: Model) -> list[InputSpec]:
     """Inputs whose variables can be hidden one by one or, of optional ones, all together."""
-    found = [
-        spec
-        for spec in model.variant.inputs
-        if spec.kind is Kind.TABLE and (spec.any_subset or spec.optional) and takes(model.module, f"{spec.name}_valid")
-    ]
-    if not any(spec.any_subset for spec in found):
+    found = [spec for spec in model.variant.inputs if spec.optional or (spec.any_subset and _takes_mask(model, spec))]
+    if all(_takes_mask(model, spec) and not spec.any_subset for spec in found):
         raise InputError(
             f"{model.name} cannot hide predictors: its network answers for all of them alone, and what one of them adds is"
             " not defined. Expected a model that takes any subset; `zoo list` says which can explain"
@@ -104,9 +107,19 @@ def _hideable(model: Model) -> list[InputSpec]:
     return found
 
 
-def _matched(hidden: Sequence[InputSpec], told: Told) -> Groups:
+def _takes_mask(model: Model, spec: InputSpec) -> bool:
+    return spec.kind is Kind.TABLE and takes(model.module, f"{spec.name}_valid")
+
+
+def _matched(model: Model, hidden: Sequence[InputSpec], told: Told) -> Groups:
     places = {normal_form(band): (spec, index) for spec in hidden for index, band in enumerate(spec.band_ids)}
     wholes = {normal_form(spec.name): spec for spec in hidden}
+    needed = {
+        normal_form(name): spec.name
+        for spec in model.variant.inputs
+        if spec not in hidden
+        for name in (*spec.band_ids, spec.name)
+    }
     known = [band for spec in hidden if spec.any_subset for band in spec.band_ids] + [spec.name for spec in hidden]
     members = {spec.name: np.zeros((len(told), len(spec.bands)), np.bool_) for spec in hidden}
     for number, (group, variables) in enumerate(told.items()):
@@ -119,6 +132,12 @@ def _matched(hidden: Sequence[InputSpec], told: Told) -> Groups:
                 where = slice(index, index + 1)
             elif key in wholes:
                 spec, where = wholes[key], slice(None)
+            elif key in needed:
+                raise ConfigError(
+                    f"the group {group!r} names {variable!r}, and {model.name} cannot do without {needed[key]}: what it adds to"
+                    f" nothing is not defined. It is always shown, and the base is the answer with it; leave it out, and explain"
+                    f" {some(known, 8)}"
+                )
             else:
                 raise ConfigError(_unknown(group, variable, known))
             taken = members[spec.name][:, where].any(axis=1)
@@ -131,7 +150,8 @@ def _matched(hidden: Sequence[InputSpec], told: Told) -> Groups:
                 )
             members[spec.name][number, where] = True
     _whole(hidden, members, tuple(told))
-    return Groups(names=tuple(told), members=members)
+    left_out = tuple(spec.name for spec in hidden if not _takes_mask(model, spec))
+    return Groups(names=tuple(told), members=members, left_out=left_out)
 
 
 def _whole(hidden: Sequence[InputSpec], members: Mapping[str, NDArray[np.bool_]], names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from zoo.errors import ConfigError, InputError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError, some
 from zoo.explain.groups import Groups
 from zoo.explain.method import Method
 from zoo.explain.question import Question
@@ -23,6 +23,7 @@ from zoo.explain.result import BASE, EXTENSIONS, WHOLE, Bars, Explanation, Expla
 from zoo.explain.shapley import Coalitions
 from zoo.explain.subsets import NOTHING, Inputs, Subsets
 from zoo.io.cog import EXTENSIONS as MAPS
+from zoo.io.sources import label
 from zoo.io.streamed_rows import write_rows
 from zoo.io.tables import TableSource
 from zoo.io.vectors import Places
@@ -90,7 +91,7 @@ def explain_places(
 
     Args:
         model: of the task sdm, which can hide predictors.
-        source: see `zoo.predict.predictors.open_feeds`.
+        source: see `zoo.predict.opening.open_feeds`.
         out: `.parquet`, `.geojson`, `.csv` or `.png` for sites, `.tif` or `.png` for a map; `None` keeps it in memory.
         question: what is asked; a model of few species explains all unasked.
 
@@ -107,6 +108,13 @@ def explain_places(
         )
     table, job = open_job(model, source, options, chosen, model.provenance(question.recorded(model.variant)))
     asked = Asked(job=job, question=question)
+    if lacking := [name for name in question.groups.members if name not in job.feeds]:
+        members = {name: one for name, one in question.groups.members.items() if name in job.feeds}
+        if not any(one.any() for one in members.values()):
+            raise InputError(
+                f"{label(source)} has nothing of the groups {some(question.groups.names, 8)}, so nothing can be explained;"
+                f" add --input {lacking[0]}=SOURCE"
+            )
     if table is None:
         return _map(asked, out)
     if out is not None and out.suffix.lower() in MAPS:

@@ -35,7 +35,7 @@ from zoo.predict import stream
 from zoo.predict.work import Arrays, Work, session
 from zoo.processes import processes
 from zoo.tasks.metrics.ranks import auc_of_rows
-from zoo.tasks.sdm import MANY_SPECIES, offers_subsets, species_of
+from zoo.tasks.sdm import MANY_SPECIES, species_of
 
 COALITIONS = 16  # ours: that go through the network together, with one set of tokens per site
 HELD_NUMBERS = 64_000_000  # ours: 256 MB of what the head takes of all sites and the coalitions that go together
@@ -199,7 +199,7 @@ def _computed(subsets: Subsets, sites: Labelled, shown: Coalitions, work: Work, 
 def _together(subsets: Subsets, sites: Labelled) -> int:
     """Coalitions that go through the network together."""
     width = len(sites.species)
-    if offers_subsets(subsets.model.module):
+    if subsets.in_steps:
         width = subsets.nothing(sites.part(0, subsets.model.device)).shape[1]
     return min(max(HELD_NUMBERS // (width * len(sites)), 1), COALITIONS)
 

@@ -9,7 +9,7 @@ it, what does not depend on the coalition is computed once per site (`zoo.tasks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from zoo.model import Model
 from zoo.tasks.sdm import offers_subsets
 
 ROWS = 2048  # ours: pairs that go through the network together; of 62 tokens of 192 numbers 100 MB
+ROW_NUMBERS = 4_000_000  # ours: numbers of their inputs; of patches of 4 bands and 116 px 74 pairs
 NOTHING = -1  # in place of the number of a pair: nothing is shown
 
 Index = NDArray[np.int64]
@@ -75,6 +76,11 @@ class Subsets:
     species: tuple[int, ...]
     precision: str = "fp32"
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether what does not depend on the subset is computed once: then inputs are hidden by masks alone."""
+        return offers_subsets(self.model.module) and not self.groups.left_out
+
     def pooled(self, inputs: Inputs, coalitions: Coalitions) -> tuple[Tensor, Index]:
         """(U, D) of the distinct pairs, and which of them each coalition of each site is, (C, B); `NOTHING` where it is
         `nothing`.
@@ -92,7 +98,7 @@ class Subsets:
 
     def logits(self, pooled: Tensor, species: Sequence[int]) -> Tensor:
         """(U, S) float32 of species by their number among those that are asked for."""
-        if not offers_subsets(self.model.module):
+        if not self.in_steps:
             return pooled[:, list(species)].float()
         with inference(self.model.device, self.precision):
             found: Tensor = self.model.module.head(pooled, [self.species[one] for one in species])  # type: ignore[operator]
@@ -100,15 +106,19 @@ class Subsets:
 
     def _computed(self, inputs: Inputs, rows: Index, subsets: Coalitions) -> Tensor:
         """(U, D) of sites `rows` (U,) that show `subsets` (U, P)."""
-        order = np.argsort(subsets.sum(axis=1), kind="stable")  # about as much is shown by those that go together
-        offers = offers_subsets(self.model.module)
-        tokens = self._tokens(inputs) if offers and len(rows) else None
+        absent = self._absent(subsets)
+        # About as much is shown by those that go together, and the same inputs are there.
+        order = np.lexsort((subsets.sum(axis=1), *absent.T))
+        tokens = self._tokens(inputs) if self.in_steps and len(rows) else None
         parts = []
-        for start in range(0, len(rows), ROWS):
-            here = order[start : start + ROWS]
+        for here in _pieces(order, absent, self._rows(inputs)):
             mine = torch.from_numpy(rows[here]).to(self.model.device)
             masks = self._masks(inputs, mine, subsets[here])
-            parts.append(self._forward(inputs, mine, masks) if tokens is None else self._pooled(tokens, mine, masks))
+            if tokens is None:
+                hidden = [name for name, one in zip(self.groups.left_out, absent[here[0]], strict=True) if one]
+                parts.append(self._forward(inputs, mine, masks, hidden))
+            else:
+                parts.append(self._pooled(tokens, mine, masks))
         if not parts:
             return torch.empty(0, 0, device=self.model.device)
         back = torch.from_numpy(np.argsort(order, kind="stable")).to(self.model.device)
@@ -124,12 +134,12 @@ class Subsets:
             found: Tensor = self.model.module.pooled_of(tokens, rows, **named)  # type: ignore[operator]
         return found
 
-    def _forward(self, inputs: Inputs, rows: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
-        """(U, S): of a network that offers no shorter way, the logits themselves."""
+    def _forward(self, inputs: Inputs, rows: Tensor, masks: Mapping[str, Tensor], hidden: Sequence[str]) -> Tensor:
+        """(U, S): of a network that offers no shorter way, the logits themselves; without the inputs `hidden`."""
         output = self.model.forward(
-            {name: one[rows] for name, one in inputs.tensors.items()},
-            bands=inputs.bands,
-            valid=masks,
+            {name: one[rows] for name, one in inputs.tensors.items() if name not in hidden},
+            bands={name: one for name, one in inputs.bands.items() if name not in hidden},
+            valid={name: one for name, one in masks.items() if name not in hidden},
             species=self.species,
             precision=self.precision,
         )
@@ -137,10 +147,10 @@ class Subsets:
         return logits if answers_some(self.model.module) else logits[:, list(self.species)]
 
     def _masks(self, inputs: Inputs, rows: Tensor, subsets: Coalitions) -> dict[str, Tensor]:
-        """(U, F) of each input; of those that are never hidden, as they are."""
+        """(U, F) of each input; of those that no mask hides, as they are."""
         masks = {name: one[rows] for name, one in inputs.valid.items()}
         for name in self.groups.members:
-            if name in masks:
+            if name in masks and name not in self.groups.left_out:
                 masks[name] &= torch.from_numpy(self.groups.shown(subsets, name)).to(self.model.device)
         return masks
 
@@ -149,12 +159,33 @@ class Subsets:
         there = np.zeros((len(inputs), len(self.groups)), np.bool_)
         for name, members in self.groups.members.items():
             if name in inputs.tensors:
-                there |= inputs.valid[name].cpu().numpy() @ members.T
+                known = inputs.valid[name].cpu().numpy()
+                if name in self.groups.left_out:  # a whole, of pictures perhaps
+                    known = known.reshape(len(known), -1).any(axis=1, keepdims=True).repeat(members.shape[1], axis=1)
+                there |= known @ members.T
         return there
+
+    def _absent(self, subsets: Coalitions) -> NDArray[np.bool_]:
+        """(U, K): which of the inputs `left_out` the subsets (U, P) do not have."""
+        columns = [~self.groups.shown(subsets, name).any(axis=1) for name in self.groups.left_out]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(subsets), 0), np.bool_)
+
+    def _rows(self, inputs: Inputs) -> int:
+        """Pairs that go through the network together."""
+        numbers = sum(one[:1].numel() for one in inputs.tensors.values())
+        return max(min(ROWS, ROW_NUMBERS // numbers), 1)
 
     def _always(self, inputs: Inputs) -> list[str]:
         """Inputs that are never hidden."""
         return [name for name in inputs.tensors if name not in self.groups.members]
+
+
+def _pieces(order: Index, absent: NDArray[np.bool_], size: int) -> Iterator[Index]:
+    """Pairs, in `order`, that go together: at most `size`, and all without the same inputs (U, K)."""
+    changes = np.flatnonzero((absent[order[1:]] != absent[order[:-1]]).any(axis=1)) + 1
+    for alike in np.split(order, changes):
+        for start in range(0, len(alike), size):
+            yield alike[start : start + size]
 
 
 def _distinct(shown: Coalitions) -> tuple[tuple[Index, Coalitions], Index]:

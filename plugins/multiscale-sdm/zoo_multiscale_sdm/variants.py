@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from zoo.spec import Band, Fill, InputSpec, Kind, Normalise, Variant, Weights
+from zoo.spec import Band, Capability, Fill, InputSpec, Kind, Normalise, Variant, Weights
 from zoo_multiscale_sdm.scores import scores_of
 
 # Of `zoo_multiscale_sdm.world`, whose import takes longer.
@@ -234,5 +234,6 @@ DEMO = Variant(
         license="Apache-2.0",
     ),
     demo=True,
+    capabilities=(Capability.EXPLAIN,),  # it learned without the image too
 )
 VARIANTS = (*PUBLISHED, DEMO)

@@ -65,7 +65,7 @@ def auc_of_columns(scores: Array, present: Array) -> Array:
     return np.array([auc(one[there], one[~there]) for one, there in zip(columns, present.T, strict=True)])
 
 
-def auc_of_rows(scores: Array, present: tuple[Array, Array], absent: Array) -> Array:
+def auc_of_rows(scores: Array, present: tuple[Array, ...], absent: Array) -> Array:
     """(S,) float64 `auc` of each row of scores (S, N), all sorted at once.
 
     Args:
