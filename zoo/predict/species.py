@@ -47,7 +47,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
 
     Args:
         model: of the task sdm.
-        source: see `zoo.predict.predictors.open_feeds`.
+        source: see `zoo.predict.opening.open_feeds`.
         out: `.parquet`, `.geojson`, `.csv` for sites, `.tif` for a map; `None` keeps the answer in memory.
         options: `species` asks for some, `top` for the most probable ones of each site.
 

@@ -17,7 +17,8 @@ from zoo.io.tables import TableSource
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
-from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, open_feeds, prepare
+from zoo.predict.opening import open_feeds
+from zoo.predict.predictors import Feed, LayersFeed, PatchFeed, Seen, Sites, Values, prepare
 from zoo.predict.work import Arrays, Work
 from zoo.results.provenance import Provenance
 
@@ -109,7 +110,7 @@ def open_job(
 
     Args:
         model: of the task sdm.
-        source: see `zoo.predict.predictors.open_feeds`.
+        source: see `zoo.predict.opening.open_feeds`.
         options: of the prediction.
         chosen: numbers of the species.
         provenance: of what will be made.

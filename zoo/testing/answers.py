@@ -109,7 +109,8 @@ def _of_patches(model: Model, sources: Mapping[str, Any]) -> Outputs:
 
 
 def _of_sites(model: Model, sources: Mapping[str, Any]) -> Outputs:
-    from zoo.predict.predictors import Sites, open_feeds, prepare
+    from zoo.predict.opening import open_feeds
+    from zoo.predict.predictors import Sites, prepare
 
     table, feeds = open_feeds(model, dict(sources), Options())
     assert table is not None, "an input is a table"

@@ -1,0 +1,266 @@
+"""Where a model of species distributions finds its predictors: each variable by name, in a column, a raster, or the place.
+
+A variable is taken from a column of the table of sites; where that cell is empty or there is no column, from a raster, if
+there are some; longitude and latitude that neither has are those of the place.
+"""
+
+# m rows, F variables
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.bands import normal_form
+from zoo.errors import InputError, SpecError
+from zoo.inputs.layers import Layer, find_layers, layers_of
+from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.ranges import check_range
+from zoo.inputs.variables import (
+    UNUSED,
+    find_variables,
+    hidden_variables,
+    is_variable,
+    match_variables,
+    of_coordinates,
+)
+from zoo.io.sources import is_collection, label
+from zoo.io.table_blocks import Rows
+from zoo.io.tables import ID_NAMES, LON_LAT_NAMES, XY_NAMES, TableSource, is_table, open_table
+from zoo.model import Model
+from zoo.options import Options
+from zoo.predict.predictors import CellFeed, ColumnFeed, Feed, FilledFeed, LayersFeed, PatchFeed, Values
+from zoo.predict.scene import open_feed
+from zoo.spec import InputSpec, Kind
+
+CHECKED_ROWS = 65_536  # ours: of a table, whose percentiles are compared with the declared ones; 16 MB of 61 variables
+# Columns that tables of sites have besides predictors: who they are, where they lie, what was found there. The last ones
+# are Darwin Core's (https://dwc.tdwg.org/terms/).
+NO_PREDICTORS = frozenset(
+    normal_form(name)
+    for name in (
+        *ID_NAMES,
+        *(name for pair in (*LON_LAT_NAMES, *XY_NAMES) for name in pair),
+        *("geometry", "crs", "species", "scientificName", "presence", "occurrenceStatus", "individualCount"),
+        *(
+            "geodeticDatum",
+            "eventDate",
+            "year",
+            "month",
+            "day",
+            "basisOfRecord",
+            "recordedBy",
+            "countryCode",
+            "country",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What is asked of the sources, of all inputs.
+
+    Attributes:
+        hidden: variables of each input that stay hidden.
+        shares: whether all inputs are fed from one source, which need not have the optional ones.
+        names: what may stand in a table beside predictors.
+    """
+
+    model: Model
+    options: Options
+    hidden: Mapping[str, frozenset[str]]
+    shares: bool
+    names: frozenset[str]
+
+    def strangers(self, names: Iterable[str]) -> list[str]:
+        """The names that are no variable of any input, and nothing else that belongs there."""
+        inputs = self.model.variant.inputs
+        return [
+            name
+            for name in names
+            if name not in UNUSED and normal_form(name) not in self.names and not is_variable(inputs, name)
+        ]
+
+
+def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource | None, dict[str, Feed]]:
+    """The table of sites, if there is one, and a feed for each input of the model that the source has.
+
+    Args:
+        model: says which inputs there are.
+        source: a table, rasters of predictors (a file with a band per variable, or a folder, glob or list of files);
+            or a mapping of input names to one of these, with the table called `"sites"` if no input takes its columns.
+        options: what the sources do not say themselves.
+
+    Raises:
+        InputError: a source cannot be read, or an input that is not optional has none.
+        ConfigError: an option names what the model does not have.
+    """
+    choices: dict[str, InputSpec] = {}
+    for spec in model.variant.inputs:
+        choices.setdefault(spec.name, spec)
+    given = dict(source) if isinstance(source, Mapping) else dict.fromkeys(choices, source)
+    if unknown := set(given) - set(choices) - {"sites"}:
+        raise InputError(
+            f"{model.name} has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(choices)}"
+            " (and `sites`, a table of coordinates)"
+        )
+    options.check_inputs([*choices, "sites"])
+    tables: dict[int, TableSource] = {}
+    for name, item in given.items():
+        if is_table(item) and id(item) not in tables:
+            tables[id(item)] = open_table(item, crs=options.of_input(name).crs, held=False)
+    table = next(iter(tables.values()), None)
+    if table is None and options.covariates is not None:
+        raise InputError(
+            f"--covariates are read at the sites of a table, and {label(source)} is none; give the rasters alone for a map"
+        )
+    asked = _Asked(
+        model=model,
+        options=options,
+        hidden={}
+        if options.predictors is None
+        else hidden_variables(tuple(choices.values()), model.variant.groups, options.predictors),
+        shares=not isinstance(source, Mapping),
+        names=NO_PREDICTORS | {normal_form(name) for name in model.variant.classes},
+    )
+    feeds: dict[str, Feed] = {}
+    for name, spec in choices.items():
+        item = given.get(name, given.get("sites"))
+        opened = _open_feed(asked, spec, tables.get(id(item), item))
+        if opened is not None:
+            feeds[name] = opened
+    if len({len(one) for one in tables.values()}) > 1:
+        raise InputError(
+            f"the tables have {' and '.join(str(len(one)) for one in tables.values())} rows; expected as many"
+        )
+    if not feeds:
+        raise InputError(f"{label(source)} has nothing that {model.name} takes; see `zoo info {model.spec.name}`")
+    return table, feeds
+
+
+def _open_feed(asked: _Asked, spec: InputSpec, item: Any) -> Feed | None:
+    """The feed of one input; `None` where it is optional and not there, or hidden."""
+    options = asked.options.of_input(spec.name)
+    if spec.optional and len(asked.hidden.get(spec.name, ())) == len(spec.bands):
+        return None
+    if item is None:
+        if spec.optional:
+            return None
+        raise InputError(f"{asked.model.name} also needs {spec.name}; add --input {spec.name}=SOURCE")
+    if spec.kind is Kind.TABLE:
+        return _variables(asked, spec, item, options)
+    if spec.kind in (Kind.RASTER, Kind.IMAGE):
+        if isinstance(item, TableSource) and options.covariates is not None:
+            return _patches(asked.model, spec, options.covariates, Options(), dispensable=spec.optional)
+        if spec.optional and isinstance(item, TableSource):
+            return None
+        return _patches(asked.model, spec, item, options)
+    raise SpecError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task sdm takes table and raster")
+
+
+# ----------------------------------------------------------------------------------------------------------- tables
+
+
+def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> Feed | None:
+    """Variables from where there are some: columns, rasters, the place."""
+    hidden = asked.hidden.get(spec.name, frozenset())
+    table = item if isinstance(item, TableSource) else None
+    columns: dict[str, str] = {}
+    if table is not None:
+        found = find_variables(spec, table.columns, told=options.bands, where=table.name)
+        columns = {name: table.columns[place] for name, place in found.items() if name not in hidden}
+    layers, names = _layers(spec, table, item, options, hidden)
+    if spec.optional and asked.shares and not columns and not layers:
+        return None
+    placed = table is None or (table.places is not None and table.crs is not None)
+    axes = {
+        name: axis for name, axis in of_coordinates(spec).items() if placed and name not in {*columns, *layers, *hidden}
+    }
+    names += table.columns if table is not None else ()
+    known = [name for name in spec.band_ids if name in columns or name in layers or name in axes]
+    told = [] if options.bands is not None or spec is not _first_table(asked.model) else asked.strangers(names)
+    where = table.name if table is not None else label(item)
+    where += f" and {label(options.covariates)}" if table is not None and options.covariates is not None else ""
+    if not columns and not layers and (table is None or not axes):
+        known = []  # of rasters without a single variable, the place would be all that is known
+    match_variables(
+        spec,
+        [*known, *(name for name in names if not is_variable([spec], name))],
+        where=where,
+        hidden=hidden,
+        extra=told,
+    )
+    cells = CellFeed(
+        spec=spec,
+        preprocess=Preprocess(spec),
+        bands=tuple(layers.get(name) for name in spec.band_ids),
+        axes=tuple(axes.get(name) for name in spec.band_ids),
+        sampling=options.sampling or "cell",
+    )
+    if table is None:
+        return cells
+    of_table = _columns(spec, table, columns, options)
+    return FilledFeed(columns=of_table, cells=cells) if cells.gives.any() else of_table
+
+
+def _first_table(model: Model) -> InputSpec:
+    """The input whose warning also tells of what no input uses."""
+    return next(spec for spec in model.variant.inputs if spec.kind is Kind.TABLE)
+
+
+def _layers(
+    spec: InputSpec, table: TableSource | None, item: Any, options: Options, hidden: frozenset[str]
+) -> tuple[dict[str, Layer], list[str]]:
+    """Rasters of the variables that have one, and what all are called; what options say of a table is not said of them."""
+    if table is None:
+        return find_layers(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata, hidden=hidden)
+    return ({}, []) if options.covariates is None else find_layers(spec, options.covariates, hidden=hidden)
+
+
+def _columns(spec: InputSpec, table: TableSource, columns: Mapping[str, str], options: Options) -> ColumnFeed:
+    nodata = spec.nodata if options.nodata is None else options.nodata
+    values = Rows(table, [columns.get(name) for name in spec.band_ids], nodata=nodata)
+    if columns:
+        _check_numbers(spec, values.sample(CHECKED_ROWS), table.name)
+    return ColumnFeed(spec=spec, preprocess=Preprocess(spec), table=table, values=values)
+
+
+def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
+    """Warn when the numbers (m, F) of rows spread over the table cannot belong to the declared statistics."""
+    percentiles = np.full((3, values.shape[1]), np.nan)
+    for index in range(values.shape[1]):
+        known = values[np.isfinite(values[:, index]), index].astype(np.float64)
+        if known.size and np.ptp(known) > 0:  # all sites may well share a value
+            percentiles[:, index] = np.percentile(known, [1, 50, 99])
+    if np.isfinite(percentiles).any():
+        check_range(spec, percentiles, where=where)
+
+
+# ---------------------------------------------------------------------------------------------------------- patches
+
+
+def _patches(
+    model: Model, spec: InputSpec, item: Any, options: Options, *, dispensable: bool = False
+) -> PatchFeed | LayersFeed | None:
+    if isinstance(item, TableSource):
+        raise InputError(
+            f"{model.name} sees patches of a raster around each site; the table {item.name} has none:"
+            f" add --input {spec.name}=RASTER.tif"
+        )
+    if spec.window is None:
+        raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
+    if is_collection(item):
+        bands = layers_of(
+            spec, item, told=options.bands, crs=options.crs, nodata=options.nodata, dispensable=dispensable
+        )
+        return (
+            None if bands is None else LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
+        )
+    opened = open_feed(model, spec.name, item, options, shares=False)
+    return PatchFeed(
+        spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
+    )
