@@ -172,9 +172,9 @@ def test_tables_are_counted_by_column(tmp_path, suffix):
 
 
 def test_a_table_that_turns_into_text_names_the_row(tmp_path, monkeypatch):
-    from zoo.io import tables
+    from zoo.io import table_blocks
 
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(table_blocks, "KINDS_BYTES", 64)
     path = tmp_path / "sites.csv"
     path.write_text("n\n" + "1\n" * 100 + "many\n")
     with pytest.raises(InputError, match="many"):

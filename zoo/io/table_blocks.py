@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from zoo.errors import InputError
 from zoo.io.tables import PARQUET_SUFFIXES, SUFFIXES, TableSource, stream_csv
 
+KINDS_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
 BLOCK_ROWS = 1 << 16  # of Parquet
 BLOCK_NUMBERS = 1 << 22  # ours: 16 MB of float32 per block that `Rows` keeps
 PAGE_BYTES = 1 << 18  # ours: of a Parquet column that are read at a time, where a row group may hold a million rows
@@ -40,7 +41,7 @@ def columns_of(path: Path) -> Columns:
         InputError: it cannot be read, or no column holds numbers.
     """
     with _readable(path):
-        schema = pq.read_schema(path) if _is_parquet(path) else stream_csv(path).schema
+        schema = pq.read_schema(path) if _is_parquet(path) else stream_csv(path, block_bytes=KINDS_BYTES).schema
     doubled = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if doubled:
         raise InputError(f"{path.name} has two columns called {doubled[0]!r}; rename one of them, or delete it")

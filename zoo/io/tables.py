@@ -33,7 +33,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 DELIMITERS = (",", "\t", ";")
-BLOCK_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
+BLOCK_BYTES = 1 << 21  # of text, ours: pyarrow reads 32 blocks ahead; larger ones are no faster
 BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
 # Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
 # first two pairs and the last four ids are Darwin Core's.
@@ -182,6 +182,10 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     with _readable(path) as is_parquet:
         if is_parquet:
             return pq.read_table(path, columns=columns)
+        if columns:  # to infer kinds from all rows, `read_csv` holds the whole text
+            kinds = stream_csv(path).schema
+            with contextlib.suppress(pa.ArrowInvalid):  # a later block holds another kind
+                return stream_csv(path, {name: kinds.field(name).type for name in columns}).read_all()
         options = pa_csv.ConvertOptions(include_columns=columns)
         return pa_csv.read_csv(path, parse_options=_dialect(path), convert_options=options)
 
@@ -206,11 +210,13 @@ def _readable(path: Path) -> Iterator[bool]:
         ) from err
 
 
-def stream_csv(path: Path, types: Mapping[str, pa.DataType] | None = None) -> pa_csv.CSVStreamingReader:
+def stream_csv(
+    path: Path, types: Mapping[str, pa.DataType] | None = None, *, block_bytes: int = BLOCK_BYTES
+) -> pa_csv.CSVStreamingReader:
     """Batches of rows of a CSV file: the columns of `types`, or all in the types that the first block suggests."""
     return pa_csv.open_csv(
         pa.input_stream(str(path)),
-        read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
+        read_options=pa_csv.ReadOptions(block_size=block_bytes),
         parse_options=_dialect(path),
         convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=[*types] if types else None),
     )
