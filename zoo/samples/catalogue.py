@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zoo.errors import ConfigError
 from zoo.samples.cover import COVERS
 from zoo.samples.noise import uniform
+from zoo.samples.predictors import predictor_layers
 from zoo.samples.scenes import Scene
 from zoo.samples.sensors import aerial, cover_map, sentinel1, sentinel2, sentinel2_l1c
 from zoo.samples.world import Frame, World, build_world
@@ -38,6 +39,7 @@ VIEWS: dict[str, View] = {
     "sentinel1": View(render=sentinel1, pixel_m=10.0),
     "aerial": View(render=aerial, pixel_m=0.5),
     "cover": View(render=cover_map, pixel_m=10.0),
+    "predictors": View(render=predictor_layers, pixel_m=90.0),  # as SRTM's
 }
 
 
@@ -56,10 +58,11 @@ def scene(
     million pixels is better drawn window by window (`Frame`, `View.render`): the ground agrees where they meet.
 
     Args:
-        sensor: a name of `VIEWS`: `"sentinel2"`, `"sentinel2-l1c"`, `"sentinel1"`, `"aerial"`, `"cover"` (the truth).
+        sensor: a name of `VIEWS`: `"sentinel2"`, `"sentinel2-l1c"`, `"sentinel1"`, `"aerial"`, `"cover"` (the truth),
+            `"predictors"` (climate, terrain, tree cover).
         seed: which world.
         size: pixels, (height, width) or one side.
-        pixel_m: size of a pixel where it is not the sensor's usual one (aerial 0.5 m, the others 10 m).
+        pixel_m: size of a pixel where it is not the sensor's usual one (aerial 0.5 m, predictors 90 m, the others 10 m).
         centre_m: middle of the scene, metres east and north of the world's origin.
         options: the sensor's own (`collar_px`, `gap`; `level`, `baseline` of Sentinel-2).
 

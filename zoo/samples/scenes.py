@@ -31,6 +31,7 @@ class Scene:
         transform: pixel (column, row) to (easting, northing) in metres.
         cover: the truth on the same pixels: number of the land cover in `samples.COVERS`, 255 where not seen, (H, W).
         tags: what else a product says of itself (sensor, level, unit, classes).
+        units: of each channel, where they differ; empty where the tags say the one.
     """
 
     pixels: NDArray[np.generic]
@@ -40,6 +41,7 @@ class Scene:
     transform: Affine
     cover: NDArray[np.uint8]
     tags: Mapping[str, str] = field(default_factory=dict)
+    units: tuple[str, ...] = ()
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -78,6 +80,8 @@ def write(scene: Scene, path: str | os.PathLike[str]) -> Path:
             sink.write(scene.pixels)
             sink.descriptions = scene.names
             sink.update_tags(**scene.tags)
+            if scene.units:
+                sink.units = scene.units
         part.chmod(0o666 & ~_umask())
         os.replace(part, target)
     except (OSError, RasterioError) as err:

@@ -96,8 +96,8 @@ def sentinel2(
     }
     if offset:
         tags["BOA_ADD_OFFSET" if level == "L2A" else "RADIO_ADD_OFFSET"] = "-1000"
-    seen = _seen(world, frame, collar_px, gap)
-    return _scene(world, frame, pixels=pixels, names=names, nodata=0, seen=seen, cover=place.cover[inner], tags=tags)
+    seen = seen_part(world, frame, collar_px, gap)
+    return scene_of(world, frame, pixels=pixels, names=names, nodata=0, seen=seen, cover=place.cover[inner], tags=tags)
 
 
 def sentinel2_l1c(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.0) -> Scene:
@@ -122,9 +122,9 @@ def sentinel1(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.
     for axis in (1, 2):
         speckle = ndimage.correlate1d(speckle, taps, axis=axis, mode="reflect")
     pixels = (10 * np.log10(np.maximum(power * speckle, 1e-5))).astype(np.float32)
-    seen = _seen(world, frame, collar_px, gap)
+    seen = seen_part(world, frame, collar_px, gap)
     tags = {"SENSOR": "S1-GRD", "UNIT": "dB", "MODE": "IW"}
-    return _scene(
+    return scene_of(
         world, frame, pixels=pixels, names=("VV", "VH"), nodata=np.nan, seen=seen, cover=place.cover, tags=tags
     )
 
@@ -143,18 +143,18 @@ def aerial(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.0) 
     seen = np.clip((reflectance + 0.004) / 0.32, 0, 1) ** np.float32(1 / 2.2)
     numbers = 255 * seen + rng.standard_normal(seen.shape, np.float32) * np.float32(2.0)
     pixels = np.clip(np.rint(numbers), 1, 255).astype(np.uint8)
-    seen = _seen(world, frame, collar_px, gap)
+    seen = seen_part(world, frame, collar_px, gap)
     tags = {"SENSOR": "RGB", "UNIT": "DN"}
-    return _scene(
+    return scene_of(
         world, frame, pixels=pixels, names=("R", "G", "B"), nodata=0, seen=seen, cover=place.cover[inner], tags=tags
     )
 
 
 def cover_map(world: World, frame: Frame, *, collar_px: int = 0, gap: float = 0.0) -> Scene:
     """The truth: number of the land cover in `COVERS`, uint8, 255 where the sensors with the same gaps saw nothing."""
-    cover, seen = world.at(frame).cover, _seen(world, frame, collar_px, gap)
+    cover, seen = world.at(frame).cover, seen_part(world, frame, collar_px, gap)
     tags = {"CLASSES": ",".join(COVERS)}
-    return _scene(
+    return scene_of(
         world,
         frame,
         pixels=cover[None].copy(),
@@ -273,7 +273,7 @@ def _repeat(band: Floats, pixels: int) -> Floats:
 # ----------------------------------------------------------------------------------------------------------------- gaps
 
 
-def _seen(world: World, frame: Frame, collar_px: int, gap: float) -> NDArray[np.bool_]:
+def seen_part(world: World, frame: Frame, collar_px: int, gap: float) -> NDArray[np.bool_]:
     """Pixels inside the collar and outside the clouds; the clouds of a world stand at the same place for all sensors."""
     if not 0 <= gap <= 1 or collar_px < 0:
         raise ConfigError(f"collar_px={collar_px}, gap={gap}: expected a collar of 0 pixels or more and a gap of 0..1")
@@ -287,7 +287,7 @@ def _seen(world: World, frame: Frame, collar_px: int, gap: float) -> NDArray[np.
     return seen
 
 
-def _scene(
+def scene_of(
     world: World,
     frame: Frame,
     *,
@@ -297,7 +297,9 @@ def _scene(
     seen: NDArray[np.bool_],
     cover: NDArray[np.uint8],
     tags: dict[str, str],
+    units: tuple[str, ...] = (),
 ) -> Scene:
+    """A scene of the frame, nothing where `seen` is false."""
     pixels[:, ~seen] = nodata
     return Scene(
         pixels=pixels,
@@ -307,4 +309,5 @@ def _scene(
         transform=world.transform(frame),
         cover=np.where(seen, cover, np.uint8(COVER_NODATA)),
         tags={**tags, "SYNTHETIC": f"zoo.samples, seed {world.seed}"},
+        units=units,
     )

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError
 from zoo.inputs.preprocess import Preprocess
-from zoo.samples.cover import BROADLEAVED, CONIFEROUS
 from zoo.samples.noise import uniform
+from zoo.samples.predictors import predictors
 from zoo.samples.world import Frame, build_world
 from zoo.spec import Variant
 from zoo_masksdm.predictors import DEMO_BANDS, DEMO_SPECIES
@@ -95,30 +95,10 @@ def draw(seed: int, n: int) -> Drawn:
 
 def _sites(world_seed: int) -> dict[str, Numbers]:
     """Predictors at random cells of one world."""
-    from rasterio.warp import transform
-
-    world = build_world(world_seed)
     frame = Frame.centred(SIDE, pixel_m=PIXEL_M)
-    place = world.at(frame)
     cells = np.argsort(uniform(world_seed, 70, np.arange(SIDE * SIDE)), kind="stable")[:SITES_PER_WORLD]
-    rows, cols = np.divmod(cells, SIDE)
-    east, north = (one[rows, cols].astype(np.float64) for one in place.gradient)
-    x, y = world.transform(frame) * (cols + 0.5, rows + 0.5)
-    lon, lat = transform(f"EPSG:{world.epsg}", "EPSG:4326", x, y)
-    trees = np.isin(place.cover, (BROADLEAVED, CONIFEROUS)).astype(np.float64)
-    padded = np.pad(trees, 1, mode="edge")
-    share = sum(padded[down : down + SIDE, right : right + SIDE] for down in range(3) for right in range(3)) / 9
-    found = {
-        "bio_1": place.temperature_c[rows, cols],
-        "bio_12": place.precipitation_mm[rows, cols],
-        "Longitude": np.asarray(lon),
-        "Latitude": np.asarray(lat),
-        "Elevation": place.elevation_m[rows, cols],
-        "Slope": np.degrees(np.arctan(np.hypot(east, north))),
-        "Aspect": np.degrees(np.arctan2(-east, -north)) % 360,  # where the ground falls to, clockwise from north
-        "Cover_tree_layer": 100 * np.asarray(share)[rows, cols],
-    }
-    return {name: np.asarray(one, np.float64) for name, one in found.items()}
+    found = predictors(build_world(world_seed), frame)
+    return {name: found[name].ravel()[cells] for name in NAMES}
 
 
 def virtual_species(
