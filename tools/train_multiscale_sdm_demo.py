@@ -1,9 +1,10 @@
-"""Train the demo weights of the multi-scale SDM: `python tools/train_multiscale_sdm_demo.py [--out FILE] [--measure]`.
+"""Train the demo weights of the multi-scale SDM: `python tools/train_multiscale_sdm_demo.py [--out FILE] [--measure] [--plot FILE]`.
 
 The weights are those of `zoo train multiscale-sdm demo`, on virtual species of the synthetic world, whose niches are known.
 This saves them where the plugin ships them, and measures them on worlds that were never seen: the AUC of each species,
 beside what the distance to its best temperature alone gives and what its true probability gives; and how its response to
-temperature ranks beside the true one. It takes a minute on one core; the same machine and number of threads give the same
+temperature ranks beside the true one. `--plot docs/images/multiscale_sdm_responses.png` draws the responses beside the
+true ones. It takes a minute on one core; the same machine and number of threads give the same
 file. The row of `zoo_multiscale_sdm.variants` wants the size and the hash that are printed.
 """
 
@@ -34,7 +35,9 @@ import zoo
 
 OUT = Path(__file__).parents[1] / "plugins/multiscale-sdm/zoo_multiscale_sdm/demo.safetensors"
 PLACES = 1500
-BIN_C, FEWEST = 1.25, 15  # width of a bin of temperature, and places below which one is left out
+BIN_C, BIN_MM = 1.25, 100.0  # widths of the bins of temperature and rain
+FEWEST = 15  # places below which a bin is left out
+TRUE, TOLD, FAINT = "#333333", "#d1495b", "#9a9a9a"
 
 Values = NDArray[np.float64]
 
@@ -45,6 +48,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=OUT)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--measure", action="store_true", help="measure what is there, and train nothing")
+    options.add_argument("--plot", type=Path, help="draw the responses into this file")
     options.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="changes of the recipe")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
@@ -56,13 +60,19 @@ def main() -> None:
         print(f"wrote {given.out}: size={len(data)}, sha256={hashlib.sha256(data).hexdigest()}")
     network = build(**DEMO.config)
     network.load_state_dict(load_file(given.out))
-    for line in table(measure(network, PLACES)):
+    found = measure(network, PLACES)
+    for line in table(found):
         print(line)
+    if given.plot:
+        plot(found, given.plot)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """AUC of each species (S,), by what gives it; and the rank correlation of its response to temperature."""
+    """AUC of each species (S,), by what gives it; and the rank correlation of its response to temperature.
+
+    Beside them what they come from: temperature and rain (N, 2), true and answered probabilities (N, S).
+    """
 
     both: Values
     climate: Values
@@ -70,6 +80,9 @@ class Measured:
     temperature: Values
     truth: Values
     response: Values
+    weather: Values
+    true: Values
+    told: Values
 
 
 def measure(network: nn.Module, num: int, *, seed: int | None = None) -> Measured:
@@ -97,15 +110,53 @@ def measure(network: nn.Module, num: int, *, seed: int | None = None) -> Measure
         temperature=areas(-np.abs(truth[:, :1] - best)),
         truth=areas(truth[:, 2:]),
         response=responses(truth[:, 0], both, truth[:, 2:]),
+        weather=truth[:, :2],
+        true=truth[:, 2:],
+        told=both,
     )
 
 
-def responses(temperature_c: Values, told: Values, true: Values) -> Values:
-    """Rank correlation (S,) of mean answers and mean true probabilities along bins of temperature."""
-    bins = np.floor(temperature_c / BIN_C)
-    kept = [one for one in np.unique(bins) if (bins == one).sum() >= FEWEST]
-    curves = [np.stack([values[bins == one].mean(axis=0) for one in kept]) for values in (told, true)]
-    return np.array([spearmanr(curves[0][:, one], curves[1][:, one])[0] for one in range(len(SPECIES))])
+def responses(along: Values, told: Values, true: Values, width: float = BIN_C) -> Values:
+    """Rank correlation (S,) of mean answers and mean true probabilities along bins of temperature, or of rain."""
+    curves = [curve(along, values, width)[1] for values in (told, true)]
+    return np.array([spearmanr(curves[0][:, one], curves[1][:, one])[0] for one in range(told.shape[1])])
+
+
+def curve(along: Values, values: Values, width: float) -> tuple[Values, Values]:
+    """Middles of the bins (K,) and means (K, S) of values (N, S) in them."""
+    bins = np.floor(along / width)
+    kept = np.array([one for one in np.unique(bins) if (bins == one).sum() >= FEWEST])
+    return (kept + 0.5) * width, np.stack([values[bins == one].mean(axis=0) for one in kept])
+
+
+def plot(found: Measured, path: Path) -> None:
+    """Each species along temperature, and those that ask for rain along it: the truth, the demo, and the best place."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(2, 5)
+    wet = [(name, niche.rain_mm) for name, niche in NICHES.items() if niche.rain_mm]
+    drawn = [(name, niche.temperature_c, 0) for name, niche in NICHES.items()]
+    drawn = [*drawn[:4], (*wet[0], 1), *drawn[4:], (*wet[1], 1)]
+    for panel, (name, (best, _), axis) in zip(panels.flat, drawn, strict=True):
+        number, width = SPECIES.index(name), (BIN_C, BIN_MM)[axis]
+        for values, colour, said in ((found.true, TRUE, "true probability"), (found.told, TOLD, "the demo's answer")):
+            middles, means = curve(found.weather[:, axis], values, width)
+            panel.plot(middles, means[:, number], color=colour, marker="o", markersize=3, label=said)
+        panel.axvline(best, color=FAINT, linestyle=":", label="best for the species")
+        rank = responses(found.weather[:, axis], found.told, found.true, width)[number]
+        panel.set_title(f"{name}\nrank correlation {rank:.2f}", fontsize=8)
+        panel.set_xlabel(("mean temperature of the year [\N{DEGREE SIGN}C]", "rain of the year [mm]")[axis], fontsize=8)
+        panel.set_ylim(bottom=0)
+        panel.tick_params(labelsize=7)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].set_ylabel("mean probability of the places", fontsize=8)
+    panels[1, 0].set_ylabel("mean probability of the places", fontsize=8)
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8, frameon=False
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100, pil_kwargs={"optimize": True})
 
 
 def table(found: Measured) -> Iterator[str]:

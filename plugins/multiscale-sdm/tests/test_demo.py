@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from zoo_multiscale_sdm.variants import DEMO, DEMO_SPECIES
 from zoo_multiscale_sdm.world import NICHES, SPECIES, place, virtual_species, write_area
 
@@ -52,6 +53,51 @@ def test_it_beats_temperature_alone_and_an_image_adds_to_the_climate(measured):
 def test_responses_to_temperature_rank_as_the_true_ones(measured):
     assert (measured.response > 0.88).all()
     assert np.median(measured.response) > 0.97
+
+
+def test_responses_to_rain_rank_as_the_true_ones_for_species_that_ask_for_it(tool, measured):
+    found = tool.responses(measured.weather[:, 1], measured.told, measured.true, tool.BIN_MM)
+    wet = [number for number, niche in enumerate(NICHES.values()) if niche.rain_mm]
+    assert len(wet) == 2
+    assert (found[wet] > 0.88).all()
+    _, (told, true) = zip(
+        *(tool.curve(measured.weather[:, 1], one[:, wet], tool.BIN_MM) for one in (measured.told, measured.true)),
+        strict=True,
+    )
+    assert np.abs(told - true).max() < 0.12  # of means up to 0.7
+
+
+def test_the_picture_of_the_responses_is_drawn(tool, measured, tmp_path):
+    from PIL import Image
+
+    tool.plot(measured, tmp_path / "responses.png")
+    committed = REPO / "docs/images/multiscale_sdm_responses.png"
+    drawn, kept = (
+        np.asarray(Image.open(path).convert("L"), np.float64) for path in (tmp_path / "responses.png", committed)
+    )
+    assert drawn.shape == kept.shape
+    assert np.abs(drawn - kept).mean() < 2  # of 255: fonts and the last digits may differ
+
+
+def test_the_demo_knows_the_species_in_every_fold_of_the_ground(tool):
+    """Better than the distance to each species' best temperature, in parts made of blocks of 100 km."""
+    from zoo.datasets.blocks import block_folds
+    from zoo.evaluation.spatial import measure_folds
+
+    n, parts = 450, {"folds": 3, "block_km": 100}
+    reader = virtual_species(split="test", variant=DEMO, n=n)
+    found = measure_folds(zoo.load("multiscale-sdm@demo", device="cpu"), reader, **parts)
+    seen = np.stack([reader.sample(index).target["presence"].numpy() for index in range(n)])
+    best = np.array([niche.temperature_c[0] for niche in NICHES.values()])
+    trivial = -np.abs(reader.truth()[:, :1] - best)
+    folds = block_folds(reader.places, **parts)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(n))
+    assert min(map(len, folds)) > 100
+    for rows, told in zip(folds, found.folds["auc_mean"], strict=True):
+        known = [one for one in range(len(SPECIES)) if 0 < seen[rows, one].sum() < len(rows)]
+        areas = [roc_auc_score(seen[rows, one], trivial[rows, one]) for one in known]
+        assert told > np.mean(areas) + 0.05
+        assert told > 0.88
 
 
 def test_random_weights_know_nothing_of_this(tool):

@@ -118,6 +118,11 @@ class GeoLifeClef:
     background: NDArray[np.float64] | None
     prepared_by: tuple[InputSpec, ...]
 
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """(N, 2): longitude and latitude."""
+        return self.items.table[:, [1, 0]]
+
     def sample(self, index: int, generator: torch.Generator | None = None) -> Sample:
         lat, lon = self.items.table[index, :2].tolist()
         presence = torch.full((len(self.classes),), 0.0 if self.held else torch.nan)

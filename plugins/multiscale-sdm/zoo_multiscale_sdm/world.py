@@ -117,6 +117,11 @@ class VirtualSpecies:
             self._kept[index] = self._seen(index)
         return self._kept[index]
 
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """(N, 2): longitude and latitude."""
+        return np.array([place(self._seed, index).lon_lat for index in range(len(self.ids))])
+
     def truth(self) -> NDArray[np.float64]:
         """(N, 2 + S): temperature and rain of each place, and the probability of each species."""
         places = [place(self._seed, index) for index in range(len(self.ids))]
@@ -135,9 +140,8 @@ class VirtualSpecies:
                 pixels = seen.pixels[[seen.names.index(CHANNELS[band]) for band in spec.band_ids]].astype(np.float32)
             inputs[spec.name] = self._prepare[spec.name](torch.from_numpy(pixels)[None])[0]
         found = np.array(here.probabilities) > uniform(self._seed, 5, index, np.arange(len(SPECIES)))
-        return Sample(
-            id=self.ids[index], inputs=inputs, target={"presence": torch.from_numpy(found.astype(np.float32))}
-        )
+        presence = torch.from_numpy(found.astype(np.float32))
+        return Sample(id=self.ids[index], inputs=inputs, target={"presence": presence}, place=here.lon_lat)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +150,7 @@ class Place:
 
     world: int
     centre_m: tuple[float, float]
+    lon_lat: tuple[float, float]
     temperature_c: float
     rain_mm: float
     probabilities: tuple[float, ...]
@@ -161,12 +166,25 @@ def place(seed: int, index: int) -> Place:
 
 def place_at(world: int, centre_m: tuple[float, float]) -> Place:
     """The place at metres east and north of a world's origin."""
+    from zoo.io.source import to_crs
+    from zoo.io.vectors import reproject
+
+    here = build_world(world)
+    easting, northing = (start + along for start, along in zip(here.origin_m, centre_m, strict=True))
+    lon, lat = reproject(np.array([[[easting, northing]]]), to_crs(here.epsg))[0, 0].tolist()
     cell = climate(world, Frame.centred(1, pixel_m=CELL_M, centre_m=centre_m))[:, 0, 0]
-    cover = build_world(world).at(Frame.centred(HABITAT_PX, pixel_m=PIXEL_M, centre_m=centre_m)).cover
+    cover = here.at(Frame.centred(HABITAT_PX, pixel_m=PIXEL_M, centre_m=centre_m)).cover
     shares = np.bincount(cover.ravel(), minlength=len(COVERS))[: len(COVERS)] / cover.size
     warm, rain = float(cell[0]), float(cell[1])
     probs = tuple(niche.probability(warm, rain, shares) for niche in NICHES.values())
-    return Place(world=world, centre_m=centre_m, temperature_c=warm, rain_mm=rain, probabilities=probs)
+    return Place(
+        world=world,
+        centre_m=centre_m,
+        lon_lat=(lon, lat),
+        temperature_c=warm,
+        rain_mm=rain,
+        probabilities=probs,
+    )
 
 
 def climate(world: int, frame: Frame) -> NDArray[np.float32]:
@@ -187,9 +205,6 @@ def write_area(folder: str | Path, *, world: int = 7, sites: int = 40, size: int
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
-    from zoo.io.source import to_crs
-    from zoo.io.vectors import reproject
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     seen = scene("sentinel2", seed=world, size=size)
@@ -197,13 +212,12 @@ def write_area(folder: str | Path, *, world: int = 7, sites: int = 40, size: int
     frame = Frame.centred(16, pixel_m=CELL_M)
     _write_climate(folder / "climate.tif", world, frame, seen)
     half = size * PIXEL_M / 2
-    centres = [
-        tuple(half * (2 * float(one) - 1) for one in uniform(world, 3, index, np.arange(2))) for index in range(sites)
-    ]
-    origin = build_world(world).origin_m
-    places = np.array(centres)[:, None] + np.array(origin)
-    lon, lat = reproject(places, to_crs(seen.crs))[:, 0].T
-    probs = np.array([place_at(world, (east, north)).probabilities for east, north in centres])
+    places = []
+    for index in range(sites):
+        east, north = (half * (2 * float(one) - 1) for one in uniform(world, 3, index, np.arange(2)))
+        places.append(place_at(world, (east, north)))
+    lon, lat = np.array([one.lon_lat for one in places]).T
+    probs = np.array([one.probabilities for one in places])
     found = probs > uniform(world, 5, np.arange(sites)[:, None], np.arange(len(SPECIES)))
     columns = {
         "id": [f"site {number}" for number in range(1, sites + 1)],
