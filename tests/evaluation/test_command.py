@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from pyarrow import csv as pa_csv
 from safetensors.torch import save_file
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
 
 import zoo
 from zoo.cards import check_card, render_card, update_card
+from zoo.errors import ConfigError
 from zoo.evaluation.published import beside, published, told
 from zoo.evaluation.report import END, text_of, with_scores
 from zoo.evaluation.result import Evaluation
@@ -77,6 +82,8 @@ def test_the_table_is_aligned_and_json_says_the_same(zoo_command):
     ("arguments", "message"),
     [
         (("n=3", "--out", "scores.txt"), "the extension '.txt'; an evaluation is written as .json"),
+        (("n=3", "--protocol", "knn", "--plot", "a.png"), "a.png would tell of probabilities of species"),
+        (("n=3", "--by-species", "a.txt"), "the extension '.txt'; a row per species is written as .csv"),
         (("n=3", "--card", "nowhere.md"), "there is no card nowhere.md"),
         (("here", "there"), "expected one folder, found here and there"),
         (("n=3",), "smarties@demo gives embeddings and has no classes of its own"),
@@ -165,6 +172,54 @@ def test_species_are_scored_alike_by_two_processes_in_all_and_in_folds(species, 
     line = next(line for line in said.splitlines() if line.startswith("auc_mean"))
     assert f"{told['folds']['auc_mean']['mean']:.4f}, {told['folds']['auc_mean']['std']:.4f}" in line
     assert {"auc/Poa alpina", "auc/Salix alba"} <= set(told["metrics"])
+
+
+def test_calibration_and_scores_of_each_species_go_to_files(species, zoo_command):
+    arguments = ("evaluate", "toysdm", "toy-sites", species, "--bootstrap", "50", "--out", species / "one.json")
+    files = ("--plot", species / "calibration.png", "--by-species", species / "species.csv")
+    code, _, errors = zoo_command(*arguments, *files)
+    assert code == 0, errors
+    tables = json.loads((species / "one.json").read_text())["tables"]
+    rows = pa_csv.read_csv(species / "species.csv")
+    assert rows.to_pydict() == tables["species"]
+
+    # By hand, from the file: each presence of the species at its threshold, and how often it was there.
+    sites = pa_csv.read_csv(species / "test.csv")
+    climate = np.stack([sites[name].to_numpy() for name in ("bio_1", "bio_12")], axis=1)
+    probs = 1 / (1 + np.exp(-np.stack([-climate[:, 0], climate[:, 0], climate[:, 1]], axis=1)))
+    present = np.stack([sites[name].to_numpy() for name in rows["species"].to_pylist()], axis=1) > 0
+    for index, row in enumerate(rows.to_pylist()):
+        false, true, thresholds = roc_curve(present[:, index], probs[:, index], drop_intermediate=False)
+        assert row["tss"] == pytest.approx((true - false).max())
+        assert row["threshold"] == pytest.approx(thresholds[(true - false).argmax()], abs=1e-6)
+        assert (row["presences"], row["absences"]) == (present[:, index].sum(), 45 - present[:, index].sum())
+    frequency, mean = calibration_curve(present.ravel(), probs.ravel(), n_bins=10)
+    known = [index for index, cells in enumerate(tables["calibration"]["cells"]) if cells]
+    for name, expected in (("frequency", frequency), ("probability", mean)):
+        np.testing.assert_allclose([tables["calibration"][name][index] for index in known], expected, atol=1e-6)
+    within = [tables["calibration"][name][known[0]] for name in ("low", "frequency", "high")]
+    assert within == sorted(within)
+    assert (species / "calibration.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_reliability_curve_shows_bins_that_have_cells_and_says_what_frequency_is_not():
+    table = {
+        "from": [0.0, 0.5],
+        "to": [0.5, 1.0],
+        "cells": [12000.0, 0.0],
+        "probability": [0.2, math.nan],
+        "frequency": [0.3, math.nan],
+        "low": [0.25, math.nan],
+        "high": [0.35, math.nan],
+    }
+    figure = evaluation(tables={"calibration": table}, notes=("absences are background points",)).plot()
+    curve, counts = figure.axes
+    assert [line.get_xydata().tolist() for line in curve.lines] == [[[0, 0], [1, 1]], [[0.2, 0.3]]]
+    assert curve.collections[0].get_segments()[0].tolist() == [[0.2, 0.25], [0.2, 0.35]]
+    assert ([bar.get_height() for bar in counts.patches], counts.texts[0].get_text()) == ([12000, 0], "12k")
+    assert figure.get_supxlabel() == "absences are background points."
+    with pytest.raises(ConfigError, match="smarties has no calibration to draw"):
+        evaluation().plot()
 
 
 # ------------------------------------------------------------------------------------------------- published and cards

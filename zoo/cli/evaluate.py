@@ -35,6 +35,12 @@ STDOUT = "-"  # of `--card` without a file
 @click.option("--limit", type=int, help="Most samples, evenly spread.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON to this file.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="sdm: write the calibration plot (.png).")
+@click.option(
+    "--by-species",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="sdm: write scores and threshold of each (.csv).",
+)
 @click.option(
     "--card", is_flag=False, flag_value=STDOUT, metavar="[FILE]", help="Put the scores into a card, or print that part."
 )
@@ -51,6 +57,8 @@ def command(
     rest: tuple[str, ...],
     as_json: bool,
     out: Path | None,
+    plot: Path | None,
+    by_species: Path | None,
     card: str | None,
     processes: int,
     offline: bool,
@@ -66,11 +74,12 @@ def command(
     zoo evaluate smarties eurosat-ms EuroSAT_MS --protocol knn --gallery train
     zoo evaluate smarties@demo world --protocol probe n=300
     zoo evaluate runs/polo-finetune-001 points flight --out scores.json --card README.md
+    zoo evaluate runs/fir sites fir.csv block_km=50 --plot calibration.png --by-species species.csv
     """  # noqa: D301  (click reads the escape)
     from zoo.cli.data_options import _check_model as check_model
 
     folder, options = _told(rest)
-    _check_outputs(out, card)
+    _check_outputs(out, card, plot, by_species)
     check_model(model)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
@@ -83,6 +92,7 @@ def command(
     settings = {name: given.pop(name) for name in ("neighbours", "epochs", "shots", "seed")}
     doubt_training_data(Path(model), dataset, folder, given["split"])
     loaded = load(model, device=given.pop("device"), offline=offline or None)
+    _check_task(loaded, plot or by_species)
     evaluation = evaluate(
         loaded,
         dataset,
@@ -95,6 +105,7 @@ def command(
     )
     if os.environ.get("RANK", "0") == "0":
         _tell(evaluation, loaded, as_json=as_json, out=out, card=card)
+        _write_species(evaluation, plot, by_species)
 
 
 def _told(rest: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
@@ -120,20 +131,50 @@ def _part(options: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _check_outputs(out: Path | None, card: str | None) -> None:
+def _check_outputs(out: Path | None, card: str | None, plot: Path | None, by_species: Path | None) -> None:
     """Raise for what cannot be written, before hours are spent."""
     from zoo.errors import OutputError
     from zoo.io.whole import check_extension, check_writable
 
-    if out is not None:
-        check_extension(out, (".json",), "an evaluation")
-        check_writable(out)
+    told = (
+        (out, (".json",), "an evaluation"),
+        (plot, (".png",), "a plot"),
+        (by_species, (".csv", ".parquet"), "a row per species"),
+    )
+    for path, extensions, what in told:
+        if path is not None:
+            check_extension(path, extensions, what)
+            check_writable(path)
     if card is not None and card != STDOUT:
         check_writable(Path(card))
         if not Path(card).is_file():
             raise OutputError(
                 f"there is no card {card}; name one that is there, or print its part with --card alone, at the end"
             )
+
+
+def _check_task(loaded: Any, asked: Path | None) -> None:
+    from zoo.errors import ConfigError
+    from zoo.spec import Task
+
+    if asked is not None and loaded.task is not Task.SDM:
+        raise ConfigError(
+            f"{loaded.name} is for {loaded.task.value}; {asked.name} would tell of probabilities of species, for models of"
+            " the task sdm alone: leave it out"
+        )
+
+
+def _write_species(evaluation: Any, plot: Path | None, by_species: Path | None) -> None:
+    from zoo.evaluation.report import write_species
+    from zoo.io.whole import whole
+
+    if by_species is not None:
+        write_species(evaluation, by_species)
+        click.echo(f"wrote {by_species}", err=True)
+    if plot is not None:
+        with whole(plot) as temporary:
+            evaluation.plot().savefig(temporary, format="png", metadata={"Software": None})
+        click.echo(f"wrote {plot}", err=True)
 
 
 def _tell(evaluation: Any, loaded: Any, *, as_json: bool, out: Path | None, card: str | None) -> None:

@@ -107,7 +107,8 @@ class Reader(Protocol):
     called in worker processes. A reader may have a method `collate(samples) -> Batch` of its own, and a method
     `at_epoch(epoch)`, which is told the epoch (from 0) of each sample before it is read in training, for what changes with
     it: augmentation that ends, samples that join later. Where samples are prepared by statistics of the training data's
-    own, `prepared_by` are those inputs (`zoo.spec.InputSpec`), and the trained variant takes them over.
+    own, `prepared_by` are those inputs (`zoo.spec.InputSpec`), and the trained variant takes them over. Where scores must be
+    read with care, `notes` say why, a sentence each.
 
     ids: of the samples, in order; known without reading them.
     classes: names in the order of the labels; empty where there are none.

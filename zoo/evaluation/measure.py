@@ -96,6 +96,7 @@ def measure(
             metric.update(judge(output, batch), batch.target, batch.ids)
         wait_for_all(crew)
         figures: dict[str, Figure] = metric.compute()
+        tables = dict(metric.tables)
     told = {"batch_size": batch_size, "precision": precision, "limit": limit, "bootstrap": bootstrap, **metric_options}
     told |= {} if known is None else _decisive(protocol, judging) | {"gallery_samples": len(known.features)}
     return Evaluation(
@@ -107,6 +108,8 @@ def measure(
         num_samples=len(rows),
         figures=figures,
         classes=variant.classes,
+        tables=tables,
+        notes=tuple(getattr(reader, "notes", ())),
         provenance=model.provenance({name: str(value) for name, value in told.items() if value is not None}),
     )
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from zoo.cards import PIPELINES, add_results
+from zoo.errors import ConfigError
 from zoo.evaluation.published import beside, published, told
-from zoo.evaluation.result import Evaluation, mean_and_spread, rounded
+from zoo.evaluation.result import Evaluation, mean_and_spread, plain_cell, rounded
+from zoo.io.whole import check_extension, whole
 from zoo.model import Model
 from zoo.tasks.metrics.sums import Figure
 
 INTERVAL, FOLDS, THEIRS = "95 % interval", "folds: mean, std", "published"
+TABLES = (".csv", ".parquet")  # of species
 MANY_CLASSES = 100  # ours: beyond it a table per class is for the JSON file
 Row = Sequence[str]
 
@@ -25,6 +29,7 @@ def text_of(evaluation: Evaluation, model: Model) -> str:
     )
     rows, rest = _rows(evaluation, model)
     parts = [head, _aligned(rows), *[f"published besides: {one}" for one in rest]]
+    parts += [f"note: {one}" for one in evaluation.notes]
     if 0 < len(evaluation.per_class) <= MANY_CLASSES:
         parts += ["", _aligned(_class_rows(evaluation))]
     return "\n".join(parts)
@@ -43,6 +48,7 @@ def block_of(evaluation: Evaluation, model: Model) -> str:
         f" {evaluation.protocol} ({options}). Weights: {weights}; zoo {told_of.zoo_version}."
     )
     besides = [f"Published besides: {'; '.join(rest)}."] if rest else []
+    besides += [f"Note: {one}." for one in evaluation.notes]
     return "\n".join([_begin(evaluation), about, "", *lines, *(["", *besides] if besides else []), END])
 
 
@@ -63,6 +69,25 @@ def with_scores(card: str, evaluation: Evaluation, model: Model) -> str:
     if not card.startswith("---\n"):
         return card
     return add_results(card, evaluation.model, _index(evaluation, model))
+
+
+def write_species(evaluation: Evaluation, path: Path) -> None:
+    """A row per species, as `.csv` or `.parquet`: presences, absences, scores, and the threshold of best true skill.
+
+    Raises:
+        ConfigError: the task has no species.
+        OutputError: the file cannot be written, or has another extension.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    check_extension(path, TABLES, "a row per species")
+    if "species" not in evaluation.tables:
+        raise ConfigError(f"{evaluation.model} scores no species, so that there is no table of them; leave it out")
+    cells = evaluation.tables["species"]
+    table = pa.table({name: [plain_cell(one) for one in column] for name, column in cells.items()})
+    with whole(path) as temporary:
+        (csv.write_csv if path.suffix.lower() == ".csv" else parquet.write_table)(table, temporary)
 
 
 def _index(evaluation: Evaluation, model: Model) -> list[dict[str, object]]:

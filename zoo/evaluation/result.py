@@ -7,11 +7,15 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.results.provenance import Provenance
-from zoo.tasks.metrics.sums import Figure
+from zoo.tasks.metrics.sums import Figure, Table
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Figures
+
+MANY_ROWS = 100  # ours: of a table in JSON, as of the classes in a report
 DIGITS = 9  # of figures in files. ours: sums of measured values differ in the 15th by the order of the processes
 
 
@@ -29,6 +33,9 @@ class Evaluation:
         figures: scores by name, with their 95 % bootstrap intervals; those of one class as `score/class`.
         classes: that were told apart.
         folds: values of the scores in each spatial fold, where folds were asked for; NaN where undefined.
+        tables: what the metric found that is more than a figure, as columns by name: of the task sdm `calibration` and
+            `species` (`zoo.tasks.metrics.sdm.SdmMetrics`).
+        notes: what must be said beside the scores, as the data's reader told.
         provenance: weights, zoo's version, and the options that decide the numbers.
     """
 
@@ -41,6 +48,8 @@ class Evaluation:
     figures: Mapping[str, Figure]
     classes: tuple[str, ...] = ()
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     provenance: Provenance
 
     @property
@@ -63,6 +72,17 @@ class Evaluation:
                 found.setdefault(label, {})[score] = one
         return found
 
+    def plot(self) -> Figures:
+        """The reliability curve: how often a species is present where it is said to be so probable. Needs matplotlib.
+
+        Raises:
+            ConfigError: the task has none.
+            MissingDependency: matplotlib is not installed.
+        """
+        from zoo.evaluation.pictures import draw_calibration
+
+        return draw_calibration(self)
+
     def to_json(self) -> str:
         """JSON, the same bytes whatever number of processes measured; what is undefined is `null`."""
         told = self.provenance
@@ -75,6 +95,8 @@ class Evaluation:
             "num_samples": self.num_samples,
             "metrics": {name: _plain(one) for name, one in self.figures.items()},
             "folds": {name: _spread(values) for name, values in self.folds.items()},
+            **({"tables": self._short_tables()} if self.tables else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
             "weights": told.weights,
             "revision": told.revision,
             "sha256": told.sha256,
@@ -82,6 +104,19 @@ class Evaluation:
             "options": dict(sorted(told.options.items())),
         }
         return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _short_tables(self) -> dict[str, Any]:
+        """Tables of few rows; those of many species are for files of their own."""
+        return {
+            name: {column: [plain_cell(one) for one in cells] for column, cells in table.items()}
+            for name, table in self.tables.items()
+            if all(len(cells) <= MANY_ROWS for cells in table.values())
+        }
+
+
+def plain_cell(cell: Any) -> Any:
+    """A cell of a table as files have it: figures to `DIGITS`, `None` where undefined."""
+    return rounded(cell) if isinstance(cell, float) else cell
 
 
 def rounded(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ for any number of processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from zoo.tasks.metrics.ranks import (
     windows,
     within,
 )
-from zoo.tasks.metrics.sums import Sums, keys_of, poisson_weights, ratio
+from zoo.tasks.metrics.sums import Sums, Table, figure, keys_of, poisson_weights, ratio
 from zoo.tasks.sdm import MANY_SPECIES, SdmOutput, species_of
 
 # ninavantiel/multi_scale_SDMs@22ac42f1 looks among these for the threshold of best site-wise F1; 0.5 is reported beside.
@@ -52,7 +53,10 @@ class SdmMetrics(Sums):
     `site_auc_median` over sites with a presence. `calibration_error`: mean difference of probability and frequency
     over ten equal bins, weighted by their cells. Of few species also `auc/<species>`.
 
-    A cell whose presence is NaN is not known, and counts nowhere. After `compute`, `by_species` has the scores of each.
+    A cell whose presence is NaN is not known, and counts nowhere. After `compute`, `by_species` has the scores of each, and
+    `tables` the same as `species` (`threshold`: the probability from which on presence is said, at the best true skill)
+    and `calibration`: of ten equal bins of probability `from` and `to`, the `cells` in them, their mean `probability`, and
+    the `frequency` of presences with the `low` and `high` end of its bootstrap interval.
 
     Args:
         variant: says the species.
@@ -157,6 +161,7 @@ class SdmMetrics(Sums):
             return self._drawn(values[good], keys[torch.from_numpy(good)], statistic)
 
         middle = lower_median if self.median == "lower" else np.median
+        self.tables = {"calibration": self._calibration_table(), "species": self._species_table(names)}
         figures = {
             "auc_mean": over("auc", np.mean),
             "auc_median": over("auc", middle),
@@ -176,6 +181,28 @@ class SdmMetrics(Sums):
         """(3, 10): of each bin of probability, its cells, their mean probability, and the share of presences."""
         cells, probs, presences = self.calibrated[0].unbind()
         return torch.stack([cells, ratio(probs, cells), ratio(presences, cells)])
+
+    def _calibration_table(self) -> Table:
+        cells, probs, frequency = self.calibration().tolist()
+        replicates = ratio(self.calibrated[:, 2], self.calibrated[:, 0])
+        found = [figure(one) for one in replicates.unbind(dim=1)]
+        edges = np.arange(BINS + 1) / BINS
+        return {
+            "from": edges[:-1].tolist(),
+            "to": edges[1:].tolist(),
+            "cells": cells,
+            "probability": probs,
+            "frequency": frequency,
+            "low": [math.nan if one.low is None else one.low for one in found],
+            "high": [math.nan if one.high is None else one.high for one in found],
+        }
+
+    def _species_table(self, names: Sequence[str]) -> Table:
+        of = dict(self.by_species)
+        # In float32, as maps have probabilities: the presence at the threshold is at it there, too.
+        of["threshold"] = torch.from_numpy(of["tss_threshold"]).float().sigmoid().numpy()
+        columns = ("presences", "absences", "auc", "average_precision", "boyce", "tss", "threshold")
+        return {"species": list(names), **{name: of[name].tolist() for name in columns}}
 
     def _of_sites(self) -> dict[str, Tensor]:
         f1 = ratio(self.site_f1, self.sites[:, None])

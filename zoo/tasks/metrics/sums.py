@@ -36,6 +36,9 @@ class Figure(NamedTuple):
     high: float | None = None
 
 
+Table = Mapping[str, Sequence[Any]]
+
+
 class Sums(Metric):  # type: ignore[misc]
     """Base of metrics whose scores are functions of sums.
 
@@ -43,6 +46,9 @@ class Sums(Metric):  # type: ignore[misc]
 
     Args:
         bootstrap: R, number of replicates; 0 = no intervals, and no cost.
+
+    Attributes:
+        tables: after `compute`, by name, what is more than a figure: columns by name, plain numbers (NaN where undefined).
     """
 
     full_state_update = False
@@ -51,6 +57,7 @@ class Sums(Metric):  # type: ignore[misc]
         super().__init__()
         self.bootstrap = bootstrap
         self._nothing: dict[str, Tensor] = {}
+        self.tables: dict[str, Table] = {}
 
     def add_sum(self, name: str, *shape: int) -> None:
         """A float64 state `name` (1 + R, *shape): row 0 over all samples, the others over each replicate's.
@@ -68,6 +75,7 @@ class Sums(Metric):  # type: ignore[misc]
 
     def reset(self) -> None:
         super().reset()
+        self.tables = {}
         for name, nothing in self._nothing.items():  # a process without samples still takes part in the gathering
             getattr(self, name).append(nothing.to(self.device))
 
