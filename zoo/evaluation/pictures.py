@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINE, BARS, FAINT = "#2f6ea3", "#b9c9d9", "0.45"
-SIDE_INCH, DPI, 4.8, 150, 78  # ours: letters in a line of notes
+SIDE_INCH, DPI = 4.8, 150
+NOTE = 100  # letters in a line of notes; ours
 
 
 def draw_calibration(evaluation: Evaluation) -> Figure:

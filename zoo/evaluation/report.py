@@ -28,10 +28,10 @@ def text_of(evaluation: Evaluation, model: Model) -> str:
         f" protocol {evaluation.protocol}"
     )
     rows, rest = _rows(evaluation, model)
-    parts = [head, _aligned(rows), *[f"published besides: {one}" for one in rest]]
+    parts = [head, aligned(rows), *[f"published besides: {one}" for one in rest]]
     parts += [f"note: {one}" for one in evaluation.notes]
     if 0 < len(evaluation.per_class) <= MANY_CLASSES:
-        parts += ["", _aligned(_class_rows(evaluation))]
+        parts += ["", aligned(_class_rows(evaluation))]
     return "\n".join(parts)
 
 
@@ -151,7 +151,8 @@ def _class_rows(evaluation: Evaluation) -> list[Row]:
     return rows
 
 
-def _aligned(rows: Sequence[Row]) -> str:
+def aligned(rows: Sequence[Row]) -> str:
+    """Rows of cells as columns of text."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

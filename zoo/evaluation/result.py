@@ -94,7 +94,7 @@ class Evaluation:
             "protocol": self.protocol,
             "num_samples": self.num_samples,
             "metrics": {name: _plain(one) for name, one in self.figures.items()},
-            "folds": {name: _spread(values) for name, values in self.folds.items()},
+            "folds": {name: spread_of(values) for name, values in self.folds.items()},
             **({"tables": self._short_tables()} if self.tables else {}),
             **({"notes": list(self.notes)} if self.notes else {}),
             "weights": told.weights,
@@ -133,7 +133,8 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     )
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def spread_of(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the values, as files have them."""
     mean, spread = mean_and_spread(values)
     return {"mean": rounded(mean), "std": rounded(spread), "values": [rounded(value) for value in values]}
 
