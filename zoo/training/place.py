@@ -56,18 +56,24 @@ def _chosen(config: TrainConfig, out: str | Path | None, resume: str | Path | No
         )
     if path is None and resume not in (None, "auto"):
         raise ConfigError(f"{folder.path} has no checkpoint to go on from; see `zoo runs`")
-    if folder.config.is_file():
-        changed = [one for one in differences(folder.read_config(), config) if _matters(one)]
-        if changed:
-            raise ConfigError(
-                f"{folder.path} was begun with other settings ({'; '.join(changed)}); set them back to go on, or begin"
-                " another run with --out"
-            )
+    check_same(folder, config)
     if path is None:  # what an attempt without a checkpoint told is not this run's
         for left in (folder.log, folder.metrics):
             left.unlink(missing_ok=True)
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
     return folder, path
+
+
+def check_same(folder: RunFolder, config: TrainConfig) -> None:
+    """Raise `ConfigError` where a run was begun with settings that teach it something else."""
+    if not folder.config.is_file():
+        return
+    changed = [one for one in differences(folder.read_config(), config) if _matters(one)]
+    if changed:
+        raise ConfigError(
+            f"{folder.path} was begun with other settings ({'; '.join(changed)}); set them back to go on, or begin"
+            " another run with --out"
+        )
 
 
 def _matters(line: str) -> bool:
