@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from zoo.cli.names import names_option
+
 
 def _per_input(name: str, text: str, kind: Callable[[str], Any] = str) -> Callable[[Any], Any]:
     """An option that may be repeated, once per input: `--bands s1=S1 --bands s2=S2`."""
@@ -62,6 +64,18 @@ _POINTS = (
 )
 
 
+_PLACES = (
+    _per_input("covariates", "Rasters (file, folder, glob) that give the sites of a table what its columns lack."),
+    click.option(
+        "--sampling",
+        type=click.Choice(["cell", "nearest", "bilinear"]),
+        help="Of rasters at sites: the cell, the nearest cell with data, between four cells (cell).",
+    ),
+    names_option("--predictors", "Names of predictors or of groups that are shown; others count as missing (all)."),
+    click.option("--grid", metavar="W,S,E,N,STEP[,CRS]|RASTER", help="Of a map of species (that of the first raster)."),
+)
+
+
 def data_options(function: Callable[..., Any], *, out_required: bool = True) -> Callable[..., Any]:
     """Add MODEL, SOURCE, OUT and the options that all tasks share to a command."""
     arguments = (
@@ -77,6 +91,13 @@ def data_options(function: Callable[..., Any], *, out_required: bool = True) -> 
 def point_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of detection."""
     for option in reversed(_POINTS):
+        function = option(function)
+    return function
+
+
+def places_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of where predictors of species come from."""
+    for option in reversed(_PLACES):
         function = option(function)
     return function
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.data_options import data_options, point_options, run
+from zoo.cli.data_options import data_options, places_options, point_options, run
 from zoo.cli.names import names_option
 
 
@@ -16,6 +16,7 @@ from zoo.cli.names import names_option
 @click.option("--format", type=click.Choice(["tif", "png"]), help="Of the maps in an output folder (tif).")
 @point_options
 @names_option("--species", "Species distributions: those asked for (all).")
+@places_options
 @click.option("--at", help="Forecasts: time of the last input, or FIRST/LAST (all that can be).")
 @click.option("--top", type=int, help="Species distributions: the most probable ones of each site, a row each.")
 def command(**given: Any) -> None:
@@ -27,7 +28,9 @@ def command(**given: Any) -> None:
     zoo predict coralscapes reefs/ cover.csv       percent of each class per image alone
     zoo predict polo flight/ birds.parquet         points (.parquet, .geojson, .csv)
     zoo predict masksdm sites.csv species.parquet  a row per site (.parquet, .geojson, .csv)
+    zoo predict masksdm sites.csv species.parquet --covariates rasters/ --sampling nearest
     zoo predict masksdm rasters/ map.tif --species "Poa alpina"
+    zoo predict masksdm rasters/ maps/ --grid 5.9,45.8,10.5,47.9,0.01     a map per species
     zoo predict hemu stack.nc ssr.zarr             maps in time (.zarr, .nc; .tif for one time)
     """  # noqa: D301  (click reads the escape)
     run("predict", **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +63,14 @@ def find_layers(
     told: Sequence[str] | str | None = None,
     crs: Any = None,
     nodata: float | None = None,
-    hidden: Collection[str] = (),
 ) -> tuple[dict[str, Layer], list[str]]:
-    """Raster and channel of the variables that are there, of those that are not hidden, and what all bands are called.
+    """Raster and channel of the variables that are there, and what all bands are called.
 
     Arguments and errors as in `layers_of`; nothing is said of variables that are missing.
     """
     layers, names = open_layers(spec, item, crs=crs, nodata=nodata)
     places = find_variables(spec, names, told=told, where=label(item))
-    found = {name: layers[place] for name, place in places.items() if name not in hidden}
+    found = {name: layers[place] for name, place in places.items()}
     check_units(spec, found)
     return found, names
 

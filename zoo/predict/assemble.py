@@ -46,6 +46,7 @@ class Assembly:
     Attributes:
         finished: whether the parts hold what the task's `finish` gave, so that nothing is left to average.
         channels: maps per window before `finish`.
+        chosen: which of the maps of a window are looked at, where they are finished.
         fit: (rows, columns) of the maps per row and column of the result; other than 1 for photographs that were
             resized before they were seen.
     """
@@ -58,6 +59,7 @@ class Assembly:
     task: MapTask
     finished: bool
     channels: int
+    chosen: slice = field(default_factory=lambda: slice(None))
     fit: tuple[float, float] = (1.0, 1.0)
     _extents: Any = field(init=False)
     _mapped: collections.OrderedDict[int, Any] = field(init=False, default_factory=collections.OrderedDict)
@@ -140,7 +142,7 @@ class Assembly:
             tile = self.tiles[index]
             rows, cols = shared.within(tile.out).slices
             part, slot = self._part(index // self.batch_size), index % self.batch_size
-            maps = part.get_slice("maps")[slot : slot + 1, :, rows, cols][0]
+            maps = part.get_slice("maps")[slot : slot + 1, self.chosen, rows, cols][0]
             seen = part.get_slice("seen")[slot : slot + 1, rows, cols][0]
             yield tile, shared, maps, seen.astype(bool)
 

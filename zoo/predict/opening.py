@@ -173,7 +173,8 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
     if table is not None:
         found = find_variables(spec, table.columns, told=options.bands, where=table.name)
         columns = {name: table.columns[place] for name, place in found.items() if name not in hidden}
-    layers, names = _layers(spec, table, item, options, hidden)
+    rasters, names = _layers(spec, table, item, options)
+    layers = {name: layer for name, layer in rasters.items() if name not in hidden}
     if spec.optional and asked.shares and not columns and not layers:
         return None
     placed = table is None or (table.places is not None and table.crs is not None)
@@ -185,7 +186,7 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
     told = [] if options.bands is not None or spec is not _first_table(asked.model) else asked.strangers(names)
     where = table.name if table is not None else label(item)
     where += f" and {label(options.covariates)}" if table is not None and options.covariates is not None else ""
-    if not columns and not layers and (table is None or not axes):
+    if not columns and not rasters and (table is None or not axes):
         known = []  # of rasters without a single variable, the place would be all that is known
     match_variables(
         spec,
@@ -200,6 +201,7 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
         bands=tuple(layers.get(name) for name in spec.band_ids),
         axes=tuple(axes.get(name) for name in spec.band_ids),
         sampling=options.sampling or "cell",
+        grid=next((rasters[name][0].grid for name in spec.band_ids if name in rasters), None),
     )
     if table is None:
         return cells
@@ -213,12 +215,12 @@ def _first_table(model: Model) -> InputSpec:
 
 
 def _layers(
-    spec: InputSpec, table: TableSource | None, item: Any, options: Options, hidden: frozenset[str]
+    spec: InputSpec, table: TableSource | None, item: Any, options: Options
 ) -> tuple[dict[str, Layer], list[str]]:
     """Rasters of the variables that have one, and what all are called; what options say of a table is not said of them."""
     if table is None:
-        return find_layers(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata, hidden=hidden)
-    return ({}, []) if options.covariates is None else find_layers(spec, options.covariates, hidden=hidden)
+        return find_layers(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
+    return ({}, []) if options.covariates is None else find_layers(spec, options.covariates)
 
 
 def _columns(spec: InputSpec, table: TableSource, columns: Mapping[str, str], options: Options) -> ColumnFeed:

@@ -21,6 +21,7 @@ from torch import Tensor
 from zoo.inputs.layers import Layer
 from zoo.inputs.preprocess import Preprocess
 from zoo.io import around
+from zoo.io.grid import Grid
 from zoo.io.source import RasterSource
 from zoo.io.table_blocks import Rows
 from zoo.io.tables import TableSource
@@ -88,6 +89,7 @@ class CellFeed:
         int | None, ...
     ]  # of each variable that the place itself gives: 0 = longitude, 1 = latitude, in degrees
     sampling: Sampling
+    grid: Grid | None = None  # of the first raster, whatever it is of
 
     @property
     def gives(self) -> Seen:
@@ -97,13 +99,21 @@ class CellFeed:
         )
 
     def read(self, sites: Sites) -> tuple[Values, Seen]:
+        values = self.at(sites)
+        if any(band is not None for band in self.bands):  # in the sea, and beyond the rasters, a map has no data
+            sampled = values[:, [index for index, band in enumerate(self.bands) if band is not None]]
+            values[~np.isfinite(sampled).any(axis=1)] = np.nan
+        return values, np.isfinite(values)
+
+    def at(self, sites: Sites) -> Values:
+        """(N, F) numbers; what the place itself gives, everywhere."""
         values = around.values_at(self.bands, _places(sites), sites.crs, sampling=self.sampling)
         if any(axis is not None for axis in self.axes):
             degrees = _lon_lat(sites)
             for index, axis in enumerate(self.axes):
                 if axis is not None:
                     values[:, index] = degrees[:, axis]
-        return values, np.isfinite(values)
+        return values
 
     def fingerprint(self) -> str:
         return f"{_told_bands(self.bands)} {self.axes} {self.sampling}"
@@ -133,7 +143,7 @@ class FilledFeed:
         # What all of these sites have from columns is not read from rasters.
         needed = np.flatnonzero(wanted.any(axis=0)).tolist()
         bands = tuple(band if index in needed else None for index, band in enumerate(self.cells.bands))
-        sampled, _ = replace(self.cells, bands=bands).read(replace(sites, places=_places(sites)[lacking]))
+        sampled = replace(self.cells, bands=bands).at(replace(sites, places=_places(sites)[lacking]))
         filled = np.array(values)
         filled[lacking] = np.where(wanted[lacking], sampled, values[lacking])
         return filled, np.isfinite(filled)

@@ -28,7 +28,7 @@ from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.predictors import ColumnFeed, Sites, Values
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
-from zoo.predict.species_maps import map_species
+from zoo.predict.species_maps import map_species, wants_folder
 from zoo.predict.work import Arrays, Work, session
 from zoo.results.maps import RasterResult
 from zoo.results.rows import EXTENSIONS as TABLES
@@ -48,32 +48,39 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
     Args:
         model: of the task sdm.
         source: see `zoo.predict.opening.open_feeds`.
-        out: `.parquet`, `.geojson`, `.csv` for sites, `.tif` for a map; `None` keeps the answer in memory.
+        out: `.parquet`, `.geojson`, `.csv` for sites, `.tif` for a map, a folder for a map per species; `None` keeps the
+            answer in memory.
         options: `species` asks for some, `top` for the most probable ones of each site.
 
     Returns:
-        The table or map, or the path of a table that was written.
+        The table or map, or the path of a table or folder that was written.
 
     Raises:
         InputError: the source does not fit; nothing is written.
         ConfigError: a map of too many species, or a species that the model does not know.
     """
-    if out is not None:
+    wants_each = out is not None and wants_folder(out)
+    if out is not None and not wants_each:
         check_writable(out)
     chosen = species_of(model.variant, options.species)
     wants_map = out is not None and out.suffix.lower() in MAPS
     if wants_map and len(chosen) > MANY_SPECIES and options.species is None:
         raise ConfigError(
             f"{model.name} knows {len(chosen)} species, and a map has a band for each; say which with"
-            f' --species "{model.variant.classes[0]},{model.variant.classes[1]}"'
+            f' --species "{model.variant.classes[0]},{model.variant.classes[1]}", or name a folder for a map of each'
         )
     table, job = open_job(model, source, options, chosen, model.provenance(options.recorded()))
-    if table is None and (wants_map or out is None):
+    if table is None and (wants_map or wants_each or out is None):
         return map_species(job, out)
     if table is None:
         raise InputError(
             f"found rasters, expected a table of sites for {out and out.name}; name the output .tif for a map, or give"
             " a table of sites and the rasters with --input"
+        )
+    if options.grid is not None:
+        raise InputError(
+            f"--grid is of a map of predictor rasters, and {table.name} is a table of sites; leave it out, or give the"
+            " rasters"
         )
     if wants_map:
         raise InputError(
