@@ -132,6 +132,8 @@ class Model:
         rounds: int | None = None,
         seed: int = 0,
         plot: str | Path | None = None,
+        curves: bool = False,
+        predictors: Sequence[str] | None = None,
         **options: Any,
     ) -> Any:
         """What each predictor, or group of them, adds: Shapley values, which sum to the value with all less that without.
@@ -151,10 +153,13 @@ class Model:
             rounds: Latin squares, or pairs of a permutation and its reverse; `None` = 2 or 20.
             seed: of what is drawn.
             plot: a `.png` to draw beside `out`.
+            curves: instead, how the probability changes along each predictor, over a table of sites.
+            predictors: of the curves; `None` = all that the sites have.
             **options: see `zoo.options.Options`; `species` says which are explained.
 
         Returns:
-            `zoo.explain.result.Explanation` or `ExplanationMap`, both with `plot()`; the path of a table that was written.
+            `zoo.explain.result.Explanation` or `ExplanationMap`, or `zoo.explain.curves.Curves`, all with `plot()`; the path
+            of a table that was written.
 
         Raises:
             InputError: the model cannot explain, or the data do not fit; nothing is written.
@@ -175,6 +180,8 @@ class Model:
             groups=groups,
             method=Method(name=method, rounds=rounds, seed=seed),  # type: ignore[arg-type]  # it checks the name
             plot=_path(plot),
+            curves=curves,
+            predictors=predictors,
         )
 
     def save(self, folder: str | Path) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +105,31 @@ def test_what_a_site_lacks_is_computed_once():
     additive_model().explain(sites)
     assert Additive.rows == 15 + 3 + 1  # all but nothing, of both; nothing once
     assert InTwoSteps.sites == 2 + 1
+
+
+def test_sites_that_lack_different_predictors_are_explained_as_each_alone():
+    sites = frame(16)
+    lacking = np.array(list(itertools.product((False, True), repeat=4)))[:15]  # all patterns but nothing at all
+    for site, predictor in np.argwhere(lacking):
+        sites.loc[site, BANDS[predictor]] = np.nan
+    model = additive_model()
+    found = model.explain(sites, groups=GROUPS).table.to_pandas()
+    values = found["contribution"].to_numpy().reshape(16, 2, 2)
+    x = sites[list(BANDS)].fillna(0).to_numpy()
+    for site, species in itertools.product(range(16), range(2)):
+        parts = [sum(SLOPES[species][one] * x[site, one] for one in ones) for ones in ((0, 1), (2, 3))]
+
+        def value(shown, parts=parts, species=species):
+            return sigmoid(BIAS[species] + sum(parts[one] for one in shown))
+
+        np.testing.assert_allclose(values[site, species], brute(value, 2), atol=1e-6)
+    for site in (1, 6, 12):
+        with warnings.catch_warnings(action="ignore"):  # of the predictors that are in no site
+            alone = model.explain(sites.iloc[[site]], groups=GROUPS).table
+        np.testing.assert_array_equal(alone["contribution"].to_numpy().reshape(2, 2), values[site])
+    soilless = lacking[:, 2] & lacking[:, 3]
+    assert soilless.sum() == 3
+    assert (values[:15][soilless][:, :, 1] == 0).all()
 
 
 def test_predictors_in_no_group_stay_hidden():

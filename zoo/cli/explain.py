@@ -36,6 +36,8 @@ NO_FOLDER = "-"  # in place of SITES, for datasets that need none
 )
 @click.option("--rounds", type=int, help="Latin squares (2), or pairs of a permutation and its reverse (20).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn.")
+@click.option("--curves", is_flag=True, help="Response curves instead: the probability along each predictor.")
+@names_option("--predictors", "With --curves: of which; else all that the sites have.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png", help="Also draw it.")
 def command(
     *, rest: tuple[str, ...], group: tuple[str, ...], labels: str | None, plot: Path | None, **given: Any
@@ -44,11 +46,13 @@ def command(
 
     At places: what it adds to the probability of a species, in a row per site, species and group, or in a map. With --labels:
     what it adds to the AUC over the sites. Predictors in no group stay hidden. KEY=VALUE are options of the dataset's reader.
+    With --curves: how the probability changes along each predictor, where it alone is shown, and in the mean over the sites.
 
     \b
     zoo explain masksdm sites.csv why.parquet --species "Poa alpina"
     zoo explain masksdm rasters/ why.tif --species "Poa alpina" --plot why.png
     zoo explain masksdm sites.csv why.csv --group climate=bio_1,bio_12 --group soil=CLYPPT,SNDPPT
+    zoo explain masksdm sites.csv curves.csv --curves --species "Poa alpina" --predictors bio_1,bio_12 --plot curves.png
     zoo explain masksdm splot/ groups.csv --labels splotopen --plot groups.png
     zoo explain masksdm plots.csv single.csv --labels --method permutation --rounds 50
     """  # noqa: D301  (click looks for a backspace)

@@ -96,6 +96,20 @@ def groups_of(model: Model, told: Told | None, *, exact: bool) -> Groups:
     return _matched(model, hidden, told)
 
 
+def single_predictors(model: Model) -> list[tuple[InputSpec, int]]:
+    """Variables that can be hidden one by one: their input, and which of its variables each is.
+
+    Raises:
+        InputError: the model has none.
+    """
+    found = [(spec, index) for spec in _hideable(model) if spec.any_subset for index in range(len(spec.bands))]
+    if not found:
+        raise InputError(
+            f"{model.name} hides inputs as a whole, no single predictors, and a response curve is of one; leave --curves out"
+        )
+    return found
+
+
 def _hideable(model: Model) -> list[InputSpec]:
     """Inputs whose variables can be hidden one by one or, of optional ones, all together."""
     found = [spec for spec in model.variant.inputs if spec.optional or (spec.any_subset and _takes_mask(model, spec))]
@@ -139,7 +153,7 @@ def _matched(model: Model, hidden: Sequence[InputSpec], told: Told) -> Groups:
                     f" {some(known, 8)}"
                 )
             else:
-                raise ConfigError(_unknown(group, variable, known))
+                raise ConfigError(f"the group {group!r} names {unknown_predictor(variable, known)}")
             taken = members[spec.name][:, where].any(axis=1)
             if taken.any():
                 first = tuple(told)[int(taken.argmax())]
@@ -165,7 +179,8 @@ def _whole(hidden: Sequence[InputSpec], members: Mapping[str, NDArray[np.bool_]]
             )
 
 
-def _unknown(group: str, variable: str, known: Sequence[str]) -> str:
+def unknown_predictor(variable: str, known: Sequence[str]) -> str:
+    """What to say of a name that is none of the model's."""
     near = difflib.get_close_matches(variable, known, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"they are {some(known, 12)}"
-    return f"the group {group!r} names {variable!r}, which is none of the model's predictors; {hint}"
+    return f"{variable!r}, which is none of the model's predictors; {hint}"

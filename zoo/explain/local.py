@@ -29,6 +29,7 @@ from zoo.io.tables import TableSource
 from zoo.io.vectors import Places
 from zoo.io.whole import check_extension
 from zoo.model import Model
+from zoo.options import Options
 from zoo.predict.predictors import Seen, Sites, Values, prepare
 from zoo.predict.species import check_places, doubt_missing
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
@@ -100,12 +101,7 @@ def explain_places(
         ConfigError: no species is named, or one that the model does not know.
     """
     options = question.options
-    chosen = species_of(model.variant, options.species)
-    if options.species is None and len(chosen) > MANY_SPECIES:
-        raise ConfigError(
-            f"{model.name} knows {len(chosen)} species, and each is explained for itself; say which with"
-            f' --species "{model.variant.classes[0]},{model.variant.classes[1]}"'
-        )
+    chosen = species_to_explain(model, options)
     table, job = open_job(model, source, options, chosen, model.provenance(question.recorded(model.variant)))
     asked = Asked(job=job, question=question)
     if lacking := [name for name in question.groups.members if name not in job.feeds]:
@@ -123,6 +119,21 @@ def explain_places(
             " .geojson for rows, or .png for a plot"
         )
     return _rows(asked, table, out)
+
+
+def species_to_explain(model: Model, options: Options) -> tuple[int, ...]:
+    """Numbers of the species asked for; of a model of few, all unasked.
+
+    Raises:
+        ConfigError: a model of many is asked of none, or one is not the model's.
+    """
+    chosen = species_of(model.variant, options.species)
+    if options.species is None and len(chosen) > MANY_SPECIES:
+        raise ConfigError(
+            f"{model.name} knows {len(chosen)} species, and each is explained for itself; say which with"
+            f' --species "{model.variant.classes[0]},{model.variant.classes[1]}"'
+        )
+    return chosen
 
 
 def explained(asked: Asked, read: Read) -> Parts:

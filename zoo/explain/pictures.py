@@ -1,4 +1,4 @@
-"""Pictures of explanations, with matplotlib's object interface: bars per species, maps per group."""
+"""Pictures of explanations, with matplotlib's object interface: bars per species, maps per group, response curves."""
 
 # P groups
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from zoo.explain.curves import Curve, Curves
+
 UP, DOWN = "#b2452f", "#2f6ea3"  # ours: red and blue that are told apart without red or green cones, and in print
 MOST_BARS, MOST_PANELS = 20, 9  # ours: more do not fit on a page
 WIDTH_INCH, BAR_INCH, DPI = 6.4, 0.3, 150
 PERCENTILE = 99  # of the absolute contributions, at which the colours of maps end: single cells would wash them out
 COLUMNS = 3  # of maps
+CURVES, CURVE_ROWS = 4, 6  # columns and rows of response curves, ours: what a page holds
+LINE, ALONE = "#2b5c8a", "#c05a1f"  # ours: blue and orange, likewise told apart
 
 
 def draw_bars(bars: Bars) -> Figure:
@@ -132,6 +136,69 @@ def draw_maps(result: ExplanationMap) -> Figure:
     options = result.provenance.options if result.provenance else {}
     figure.suptitle(options.get("species", ""), fontsize="medium", fontweight="bold")
     return figure
+
+
+def draw_curves(result: Curves) -> Figure:
+    """See `Curves.plot`.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    single = len(result.species) == 1
+    curves = _steepest(result, CURVES * 3 if single else CURVES)
+    rows = [curves[start : start + CURVES] for start in range(0, len(curves), CURVES)] if single else [curves]
+    panels = [(number, row) for number in range(min(len(result.species), CURVE_ROWS)) for row in rows]
+    figure = _figure()
+    columns = max(len(row) for row in rows)
+    figure.set_size_inches(columns * 2.1 + 0.7, len(panels) * 1.9 + 0.5)
+    grid: Any = figure.subplots(len(panels), columns, squeeze=False, sharey=True)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for line, (number, row) in zip(grid, panels, strict=True):
+        for axes, curve in zip(line, row, strict=False):
+            axes.set_axis_on()
+            _draw_curve(axes, curve, number)
+        line[0].set_ylabel("probability", fontsize="x-small")
+        if row is rows[0]:
+            line[0].set_title(result.species[number], fontsize="small", fontweight="bold", loc="left")
+    grid[0, 0].set_ylim(bottom=0)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="x-small", frameon=False)
+    return figure
+
+
+def _steepest(result: Curves, most: int) -> tuple[Curve, ...]:
+    """The curves along which the probabilities change most, in their order; all where there are few."""
+    swings = [np.ptp(one.profile[0], axis=1).max() for one in result.curves]
+    chosen = sorted(np.argsort(-np.array(swings), kind="stable")[:most])
+    return tuple(result.curves[index] for index in chosen)
+
+
+def _draw_curve(axes: Axes, curve: Curve, number: int) -> None:
+    mean, low, high = curve.profile[:, number]
+    marker = "o" if len(curve.values) == 1 else None  # all sites have one value
+    axes.plot(curve.values, mean, color=LINE, lw=1.6, marker=marker, label="profile: others as at the sites, mean")
+    if curve.alone is not None:
+        axes.plot(
+            curve.values,
+            curve.alone[number],
+            color=ALONE,
+            lw=1.4,
+            ls="--",
+            marker=marker,
+            label="alone: nothing else shown",
+        )
+    axes.fill_between(curve.values, low, high, color=LINE, alpha=0.18, lw=0, label="profile of 80 % of the sites")
+    seen = curve.seen[np.isfinite(curve.seen)]
+    across = axes.get_xaxis_transform()
+    axes.vlines(seen, 0, 0.035, transform=across, color="0.25", lw=0.4, alpha=0.6)
+    unit = "" if curve.unit == "1" else f" ({curve.unit})"
+    axes.set_xlabel(f"{curve.predictor}{unit}", fontsize="x-small", labelpad=2)
+    axes.tick_params(labelsize="xx-small", length=2)
+    axes.grid(color="0.92", lw=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _diverging(limit: float) -> dict[str, Any]:

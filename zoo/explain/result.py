@@ -76,12 +76,17 @@ class Bars:
         Raises:
             OutputError: the place cannot be written.
         """
-        from zoo.io.whole import whole
+        return save_figure(self.plot(), path, self.provenance)
 
-        with whole(path) as temporary:
-            tags = {"Software": None, **self.provenance.tags()}
-            self.plot().savefig(temporary, format="png", bbox_inches="tight", metadata=tags)
-        return path
+
+def save_figure(figure: Figure, path: Path, provenance: Provenance) -> Path:
+    """Write a figure to a `.png` that says how it was made."""
+    from zoo.io.whole import whole
+
+    with whole(path) as temporary:
+        tags = {"Software": None, **provenance.tags()}
+        figure.savefig(temporary, format="png", bbox_inches="tight", metadata=tags)
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""`Model.explain`: which of the three questions is asked, by what is given."""
+"""`Model.explain`: which of the four questions is asked, by what is given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def explain(
     groups: Told | None,
     method: Method,
     plot: Path | None,
+    curves: bool,
+    predictors: Sequence[str] | None,
 ) -> Any:
     """See `Model.explain`."""
     if model.task is not Task.SDM:
@@ -43,6 +45,13 @@ def explain(
             check_writable(path)
     if plot is not None:
         check_extension(plot, PICTURES, "a plot")
+    if curves:
+        _check_curves(labels, reader_options, groups, method)
+        from zoo.explain.curves import explain_curves
+
+        return explain_curves(model, source, out, options, predictors=predictors, seed=method.seed, plot=plot)
+    if predictors is not None:
+        raise ConfigError("predictors are those of response curves; add --curves, or name groups: --group NAME=A,B")
     players = groups_of(model, groups, exact=method.is_exact)
     question = Question(groups=players, method=method, options=options, plot=plot)
     if labels is None:
@@ -56,6 +65,16 @@ def explain(
     if isinstance(labels, str):
         labels = _opened(model, labels, source, split=split, given=reader_options, species=options.species)
     return explain_scores(model, labels, out, question)
+
+
+def _check_curves(labels: Any, reader_options: Mapping[str, Any], groups: Told | None, method: Method) -> None:
+    """Raise where something is asked that response curves do not have."""
+    if groups is not None:
+        raise ConfigError("a response curve is of one predictor, not of a group; say which with --predictors A,B")
+    if labels is not None or reader_options:
+        raise ConfigError("response curves need sites, not what was found there; leave --labels and its options out")
+    if method != Method(seed=method.seed):
+        raise ConfigError("response curves draw sites alone, by --seed; leave --method and --rounds out")
 
 
 def _opened(

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from zoo_masksdm.network.masked import build
 from zoo_masksdm.predictors import GROUPS
-from zoo_masksdm.world import draw
+from zoo_masksdm.world import SPECIES, draw
 
 import zoo
 from zoo.datasets.opening import open_dataset
@@ -61,6 +62,24 @@ def test_what_a_species_cares_for_explains_it_at_a_place(demo):
     slope = values[:, names.index("Slope")]
     assert slope[steep].min() > 0.1
     assert slope[flat].max() < -0.05
+
+
+def test_response_curves_are_the_niches(demo):
+    """Of species that care for one predictor: that curve is the niche, and others stay flat in the mean over the sites."""
+    sites = pd.DataFrame(draw(3, 600).x)
+    told = {name: SPECIES[name].likes for name in ("Virtualis frigida", "Virtualis pluvialis", "Virtualis clivosa")}
+    found = demo.explain(sites, curves=True, species=tuple(told), predictors=("bio_1", "bio_12", "Slope"))
+    for number, (species, likes) in enumerate(told.items()):
+        for curve in found.curves:
+            mean = curve.profile[0, number]
+            if curve.predictor not in likes:
+                assert np.ptp(mean) < 0.1, (species, curve.predictor)
+                continue
+            niche = SPECIES[species].probability({curve.predictor: curve.values})
+            assert spearmanr(curve.alone[number], niche).statistic > 0.9
+            assert spearmanr(mean, niche).statistic > 0.9
+            assert abs(curve.alone[number] - niche).mean() < 0.05
+            assert np.ptp(mean) > 0.6
 
 
 def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, capsys):
