@@ -211,12 +211,12 @@ def _readable(path: Path) -> Iterator[bool]:
 
 
 def stream_csv(
-    path: Path, types: Mapping[str, pa.DataType] | None = None, *, block_bytes: int = BLOCK_BYTES
+    path: Path, types: Mapping[str, pa.DataType] | None = None, *, block_bytes: int | None = None
 ) -> pa_csv.CSVStreamingReader:
     """Batches of rows of a CSV file: the columns of `types`, or all in the types that the first block suggests."""
     return pa_csv.open_csv(
         pa.input_stream(str(path)),
-        read_options=pa_csv.ReadOptions(block_size=block_bytes),
+        read_options=pa_csv.ReadOptions(block_size=block_bytes or BLOCK_BYTES),
         parse_options=_dialect(path),
         convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=[*types] if types else None),
     )
