@@ -18,7 +18,7 @@ from zoo.io.whole import whole
 from zoo.spec import ModelSpec, Task, Variant
 
 PAGE = "index.html"
-MODULES = {Task.PRETRAIN: "zoo.demo.pretrain"}
+MODULES = {Task.PRETRAIN: "zoo.demo.pretrain", Task.SDM: "zoo.demo.species"}
 
 
 def run(folder: Path, references: tuple[str, ...] = ()) -> Path:

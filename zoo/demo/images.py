@@ -59,6 +59,16 @@ def _eight_bits(shares: Numbers) -> Numbers:
     return np.moveaxis(np.rint(np.clip(np.nan_to_num(shares), 0, 1) * 255).astype(np.uint8), 0, -1)
 
 
+def ramp(shares: Numbers, colours: Sequence[str]) -> Numbers:
+    """(H, W, 4) uint8 of numbers from 0 to 1 (H, W), evenly along `colours` (`"#rrggbb"`); transparent where NaN."""
+    stops = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours], np.float64)
+    known = np.isfinite(shares)
+    place = np.clip(np.where(known, shares, 0.0), 0, 1)
+    at = np.linspace(0, 1, len(stops))
+    rgb = np.stack([np.interp(place, at, channel) for channel in stops.T], axis=-1)
+    return np.concatenate([np.rint(rgb), 255.0 * known[..., None]], axis=-1).astype(np.uint8)
+
+
 def directions(maps: Numbers) -> Numbers:
     """(D, H, W) to (H * W, D) of unit length: nearness of embeddings is that of their directions."""
     rows = maps.reshape(len(maps), -1).T.astype(np.float64)
