@@ -203,3 +203,22 @@ def test_what_does_not_fit_is_refused():
     broken = torch.tensor([[0.0] * 7, [torch.nan] * 7])
     with pytest.raises(InputError, match="scores of b are not finite"):
         metric.update(SdmOutput(broken), {"presence": torch.zeros(2, 7)}, ["a", "b"])
+
+
+def test_a_single_species_is_scored_as_one_of_many():
+    logits = torch.tensor([[0.2], [-1.0], [1.5], [0.1]])
+    presence = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+    metric = SdmMetrics(variant=variant("a"))
+    metric.update(SdmOutput(logits), {"presence": presence}, IDS[:4])
+    assert metric.compute()["auc_mean"].value == 1.0
+    table = metric.tables["species"]
+    assert {name: column[0] for name, column in table.items() if name != "threshold"} == {
+        "species": "a",
+        "presences": 2,
+        "absences": 2,
+        "auc": 1.0,
+        "average_precision": 1.0,
+        "boyce": pytest.approx(1.0),
+        "tss": 1.0,
+    }
+    assert table["threshold"] == [pytest.approx(1 / (1 + np.exp(-0.2)), abs=1e-6)]

@@ -245,8 +245,11 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
         ConfigError: they do not fit the head, or a metric is chosen that is not measured.
     """
     _, variant = registry.find(config.model)
+    if config.classes == "data":  # it is the data that name them, not the model
+        variant = replace(variant, classes=(), colours=(), void=())
     reader = reader_of(config, variant)
     trained = variant_of(config, reader.classes)
+    variant = replace(variant, classes=trained.classes)  # those of all splits
     if prepared := getattr(reader, "prepared_by", None):
         trained, variant = replace(trained, inputs=prepared), replace(variant, inputs=prepared)
     told = config.validation
