@@ -182,6 +182,15 @@ def test_declared_scales_are_applied(rasters):
     assert found == pytest.approx(sigmoid((warm[0, 0] * 0.1 + 5 - 10) / 5), abs=1e-6)
 
 
+def test_rasters_of_other_magnitude_are_doubted_at_the_sites_and_in_the_map(rasters):
+    """As WorldClim 1.4 held tenths of a degree."""
+    warm, _, folder = rasters
+    write(folder / "wc2.1_10m_bio_1.tif", [np.where(warm == -9999, warm, 100 * warm)])
+    for source, options in ((sites_in(), {"covariates": folder}), (folder, {})):
+        with pytest.warns(ZooWarning, match=r"covariates.*bio_1 has percentiles"):
+            species_model().predict(source, **options)
+
+
 # -------------------------------------------------------------------------------------------------------- the place
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rasterio.crs import CRS
 
 from zoo.bands import normal_form
 from zoo.errors import InputError, SpecError
@@ -27,16 +28,21 @@ from zoo.inputs.variables import (
     match_variables,
     of_coordinates,
 )
+from zoo.io.around import values_at
+from zoo.io.grid import Grid
 from zoo.io.sources import is_collection, label
 from zoo.io.table_blocks import Rows
 from zoo.io.tables import ID_NAMES, LON_LAT_NAMES, XY_NAMES, TableSource, is_table, open_table
+from zoo.io.vectors import Places
 from zoo.model import Model
 from zoo.options import Options
+from zoo.predict.grids import grid_of
 from zoo.predict.predictors import CellFeed, ColumnFeed, Feed, FilledFeed, LayersFeed, PatchFeed, Values
 from zoo.predict.scene import open_feed
 from zoo.spec import InputSpec, Kind
 
 CHECKED_ROWS = 65_536  # ours: of a table, whose percentiles are compared with the declared ones; 16 MB of 61 variables
+CHECKED_SIDE = 8  # ours: 64 places, of the sites or of the map, at which rasters are compared with the same
 # Columns that tables of sites have besides predictors: who they are, where they lie, what was found there. The last ones
 # are Darwin Core's (https://dwc.tdwg.org/terms/).
 NO_PREDICTORS = frozenset(
@@ -203,6 +209,10 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
         sampling=options.sampling or "cell",
         grid=next((rasters[name][0].grid for name in spec.band_ids if name in rasters), None),
     )
+    if layers:
+        places, crs = _some_places(table, cells.grid if options.grid is None else grid_of(options.grid))
+        alone = [None if name in columns else layers.get(name) for name in spec.band_ids]
+        _check_numbers(spec, values_at(alone, places, crs), label(item if table is None else options.covariates))
     if table is None:
         return cells
     of_table = _columns(spec, table, columns, options)
@@ -231,8 +241,20 @@ def _columns(spec: InputSpec, table: TableSource, columns: Mapping[str, str], op
     return ColumnFeed(spec=spec, preprocess=Preprocess(spec), table=table, values=values)
 
 
+def _some_places(table: TableSource | None, grid: Grid | None) -> tuple[Places, CRS | None]:
+    """Places spread over the sites of a table, or over the cells of a map."""
+    most = CHECKED_SIDE**2
+    if table is not None:
+        known = np.zeros((0, 1, 2)) if table.places is None else table.places
+        return known[:: -(-len(known) // most) or 1], table.crs
+    assert grid is not None, "there are layers"
+    rows, cols = (np.mgrid[:CHECKED_SIDE, :CHECKED_SIDE] + 0.5) / CHECKED_SIDE
+    x, y = grid.transform @ (cols.ravel() * grid.width, rows.ravel() * grid.height)
+    return np.stack([x, y], axis=-1)[:, None], grid.crs
+
+
 def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
-    """Warn when the numbers (m, F) of rows spread over the table cannot belong to the declared statistics."""
+    """Warn when the numbers (m, F) of some rows or places cannot belong to the declared statistics."""
     percentiles = np.full((3, values.shape[1]), np.nan)
     for index in range(values.shape[1]):
         known = values[np.isfinite(values[:, index]), index].astype(np.float64)
