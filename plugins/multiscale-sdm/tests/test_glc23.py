@@ -174,6 +174,8 @@ def test_recipes_of_the_paper_run_on_the_layout_and_keep_the_datas_statistics(ro
     assert (phase.optimizer.name, phase.optimizer.lr, phase.optimizer.weight_decay) == ("sgd", 1e-2, 1e-4)
     done = zoo.train(config, out=tmp_path / "run")
     assert done.model.variant.classes == ("5", "24", "271")
+    # of scales in pixels up to 59, and so of rasters, both crops are the same; the paper's recipe says its own
+    assert done.model.variant.config["crop"] == ("original" if recipe == "glc23" else "centred")
     step = done.model.variant.inputs[0].steps[0]
     assert step.mean[11] == pytest.approx(
         np.ma.masked_equal(layout.values(12), -9999).astype(np.float64).mean(), rel=1e-6

@@ -120,6 +120,14 @@ def test_one_site_is_answered_as_among_others():
     torch.testing.assert_close(alone, together[:1], atol=1e-6, rtol=1e-5)
 
 
+def test_one_site_trains_where_its_patch_has_more_than_one_pixel_and_else_says_why_not():
+    network = network_of(env=env_network((1,), filters=(4,), width=4, embedding=4)).train()
+    network(env=torch.randn(1, 19, 3, 3)).logits.sum().backward()
+    with pytest.raises(InputError, match=r"found a batch of one patch of one pixel; .* leave drop_last on"):
+        network(env=torch.randn(1, 19, 1, 1))
+    assert network.eval()(env=torch.randn(1, 19, 1, 1)).logits.shape == (1, 7)
+
+
 def test_a_modality_that_is_missing_counts_as_nothing_found():
     network = network_of(env=env_network((1,), filters=(4,), width=4, embedding=4), sat=RESNET)
     env = patches(env=(19, 1, 1))["env"]

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from zoo.errors import InputError
 from zoo_multiscale_sdm.network.geometry import Sliding
 
 STEM, DEEP = 64, 128  # features, of ResNet-18
@@ -42,6 +43,16 @@ class Cnn(nn.Module):
         self.layers = nn.Sequential(*parts)
 
     def forward(self, patch: Tensor) -> Tensor:
+        """See the class.
+
+        Raises:
+            InputError: in training, batch norms have one value to take their statistics over.
+        """
+        if self.training and patch[:, 0].numel() == 1:
+            raise InputError(
+                "found a batch of one patch of one pixel; expected more in training, where batch norms compare them: leave"
+                " drop_last on, or change batch or micro_batch"
+            )
         features: Tensor = self.layers(patch)
         return features
 

@@ -52,6 +52,8 @@ class Modality(nn.Module):
             ]
             patch = patch[:, :, kept[0].first : kept[0].last + 1, kept[1].first : kept[1].last + 1]
             shift = [span.first // step(self.backbone.sliding) for span in kept]
+        if patch.is_cpu:  # torch's convolutions on CPUs are up to twice as fast so; elsewhere it was not measured
+            patch = patch.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(patch)
         return [
             features[
