@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from zoo.cli.names import names_option
+
 STDOUT = "-"  # of `--card` without a file
 
 
@@ -32,6 +34,7 @@ STDOUT = "-"  # of `--card` without a file
 @click.option("--bootstrap", type=int, default=1000, show_default=True, help="Replicates for intervals; 0 = none.")
 @click.option("--folds", type=int, help="Also scores in so many spatial folds.")
 @click.option("--block-km", type=float, help="Side of the blocks that folds are made of.")
+@names_option("--predictors", "sdm: variables or groups that the model is told of; the others count as missing.")
 @click.option("--limit", type=int, help="Most samples, evenly spread.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON to this file.")
@@ -90,7 +93,7 @@ def command(
     from zoo.model import load
 
     settings = {name: given.pop(name) for name in ("neighbours", "epochs", "shots", "seed")}
-    doubt_training_data(Path(model), dataset, folder, given["split"])
+    doubt_training_data(Path(model), dataset, folder, given["split"], options)
     loaded = load(model, device=given.pop("device"), offline=offline or None)
     _check_task(loaded, plot or by_species)
     evaluation = evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.datasets.opening import open_dataset
 from zoo.datasets.sample import Reader
+from zoo.datasets.shown import shown
 from zoo.errors import ConfigError, ZooWarning
 from zoo.evaluation.measure import measure
 from zoo.evaluation.protocols import Judging
@@ -21,6 +22,7 @@ from zoo.processes import processes
 from zoo.progress import progress
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+DIVIDING = ("splits", "shares", "seed", "block_km", "folds", "fold")  # options that say which samples a split has
 
 
 def evaluate(
@@ -41,6 +43,7 @@ def evaluate(
     options: Mapping[str, Any] = NOTHING,
     gallery_options: Mapping[str, Any] = NOTHING,
     metric_options: Mapping[str, Any] = NOTHING,
+    predictors: Sequence[str] | None = None,
     judging: Judging | None = None,
     device: str | None = None,
     offline: bool | None = None,
@@ -65,6 +68,8 @@ def evaluate(
         options: of the dataset's reader.
         gallery_options: what of them is otherwise for the gallery; `folder` among them.
         metric_options: keywords of the task's metric.
+        predictors: names of variables, of groups of them, or of inputs that the model is told of; all others count as
+            missing. `None` = all.
         judging: settings of the protocols of embeddings.
         device: see `zoo.load`, where the model is given by name.
         offline: see `zoo.load`.
@@ -76,9 +81,11 @@ def evaluate(
     """
     _check_folds(folds, block_km, limit)
     if not isinstance(model, Model):
-        doubt_training_data(Path(model), dataset, folder, split)
+        doubt_training_data(Path(model), dataset, folder, split, options)
         model = load(model, device=device, offline=offline)
     reader, named = _opened(model, dataset, folder, split, options)
+    if predictors is not None:
+        reader = shown(reader, model.variant, predictors)
     known: Reader | None = None
     if protocol != "head":
         theirs = {**options, **gallery_options}
@@ -105,7 +112,8 @@ def evaluate(
             advance=advance,
             **by_folds,
         )
-    read = {f"data.{name}": value for name, value in options.items()}
+    read: dict[str, Any] = {f"data.{name}": value for name, value in options.items()}
+    read |= {} if predictors is None else {"predictors": ",".join(predictors)}
     if known is not None:
         read |= {f"gallery.{name}": value for name, value in gallery_options.items() if name != "folder"}
         read |= {"gallery": gallery} if isinstance(gallery, str) else {}
@@ -120,18 +128,31 @@ def _check_folds(folds: int | None, block_km: float | None, limit: int | None) -
         raise ConfigError("folds are of all samples; leave --limit out")
 
 
-def doubt_training_data(run: Path, dataset: str | Reader, folder: str | Path | None, split: str) -> None:
-    """Warn where a run is judged by the samples that it was trained on."""
+def doubt_training_data(
+    run: Path, dataset: str | Reader, folder: str | Path | None, split: str, options: Mapping[str, Any] = NOTHING
+) -> None:
+    """Warn where a run is judged by the samples that it was trained on, or may be, its data being divided otherwise."""
     from yaml import safe_load
 
     if not (run / "config.yaml").is_file() or not isinstance(dataset, str):
         return
     told = safe_load((run / "config.yaml").read_text(encoding="utf-8")).get("data") or {}
     same = Path(told.get("folder") or ".").resolve() == Path(folder or ".").resolve()
-    if (told.get("dataset"), told.get("split")) == (dataset, split) and same:
+    if told.get("dataset") != dataset or not same:
+        return
+    if told.get("split") == split:
         warnings.warn(
             f"{run} was trained on this very split ({split}): what was learnt by heart counts as understood; say --split"
             " of other samples",
+            ZooWarning,
+            stacklevel=2,
+        )
+    trained = told.get("options") or {}
+    if unlike := [name for name in DIVIDING if trained.get(name) != options.get(name)]:
+        as_then = " ".join(f"{name}={trained[name]}" for name in unlike if trained.get(name) is not None)
+        warnings.warn(
+            f"{run} was trained on data that were divided otherwise ({', '.join(unlike)}), so that samples of its training"
+            f" may be among these; divide them as then: {as_then or 'without ' + ', '.join(unlike)}",
             ZooWarning,
             stacklevel=2,
         )

@@ -34,6 +34,14 @@ def test_it_beats_its_baselines_and_the_card_says_by_how_much(demo):
     assert found["all eight"][0] > 0.88
 
 
+def test_the_papers_comparison_of_subsets_is_an_evaluation(demo):
+    """`predictors` of `zoo.evaluate`: the columns of the paper's table."""
+    same_sites = {"n": 4000, "seed": 3}
+    found = zoo.evaluate(demo, "virtual-species", options=same_sites, predictors=["bio_1"], bootstrap=0)
+    assert found.provenance.options["predictors"] == "bio_1"
+    assert found.values["auc_mean"] == pytest.approx(scores(demo)["bio_1 alone"][0], abs=1e-6)
+
+
 def test_response_curves_are_those_of_the_niches(demo):
     """With one predictor shown, in twenty bins: rank correlation with the mean of the true probability."""
     curves = responses(demo)
