@@ -57,6 +57,7 @@ def _write_parquet(path: Path, chunks: Iterable[Chunk], metadata: Mapping[str, s
                 alike = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
                 writer = pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=alike)
             writer.write_table(table)
+            del table  # before the next is made
     finally:
         if writer is not None:
             writer.close()
@@ -69,6 +70,7 @@ def _write_csv(path: Path, chunks: Iterable[Chunk], crs: CRS | None) -> None:
             flat = table if places is None else vectors.with_centres(table, places, crs)
             writer = writer or pa_csv.CSVWriter(path, flat.schema)
             writer.write_table(flat)
+            del table, flat  # before the next is made
     finally:
         if writer is not None:
             writer.close()

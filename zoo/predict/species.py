@@ -39,7 +39,7 @@ from zoo.tasks.sdm import MANY_SPECIES, species_of
 # 400 MB, 8,000 rows of 12,738 species, keep the index of a file of a million rows at 200 MB.
 CHUNK_ROWS, CHUNK_NUMBERS = 65_536, 100_000_000
 RANKED_NUMBERS = 1_000_000  # ours: probabilities that are ranked together, with 8 MB of keys
-NUMBER_BYTES = {".parquet": 4, ".csv": 10, ".geojson": 24}  # ours: the least that a probability takes in a file
+NUMBER_BYTES = {".parquet": 3, ".csv": 8, ".geojson": 20}  # ours: the least that a probability takes in a file
 
 
 def predict_species(model: Model, source: Any, out: Path | None, options: Options) -> RowsResult | RasterResult | Path:
