@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import re
 import shlex
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
 
 from zoo import hookspecs
+from zoo.errors import ZooWarning
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -103,3 +107,30 @@ def test_evaluation_in_python_is_as_its_page_says():
     exec(compile(code.replace("300", "30"), "evaluate.md", "exec"), known)
     assert known["found"].num_samples == 30
     assert 0 <= known["found"].figures["accuracy"].low <= known["found"].values["accuracy"]
+
+
+def test_all_of_the_page_on_species_runs_and_says_what_is_shown(tmp_path, monkeypatch, zoo_command):
+    monkeypatch.chdir(tmp_path)
+    known, said, compared = {}, [], 0
+    for block in blocks("species.md"):
+        match block["language"]:
+            case "python":
+                with contextlib.redirect_stdout(io.StringIO()) as out, warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ZooWarning)
+                    exec(compile(block["code"], "species.md", "exec"), known)
+                said = out.getvalue().splitlines()
+            case "sh":
+                said = []
+                for line in block["code"].splitlines():
+                    with warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always", ZooWarning)
+                        code, out, err = zoo_command(*shlex.split(line)[1:])
+                    assert code == 0, f"{line}: {err}"
+                    said += [str(one.message) for one in caught if issubclass(one.category, ZooWarning)]
+                    said += [*err.splitlines(), *out.splitlines()]
+            case "text":
+                missing = [line for line in block["code"].splitlines() if not any(line in one for one in said)]
+                assert missing == [], said
+                compared += 1
+    assert compared == 4
+    assert len([*(tmp_path / "maps").iterdir()]) == 12

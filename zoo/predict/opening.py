@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from rasterio.crs import CRS
 
-from zoo.bands import normal_form
+from zoo.bands import normal_form, spellings
 from zoo.errors import InputError, SpecError
-from zoo.inputs.layers import Layer, find_layers, layers_of
+from zoo.inputs.layers import Layer, find_layers, layers_of, open_layers
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.ranges import check_range
 from zoo.inputs.variables import (
@@ -161,8 +161,8 @@ def _open_feed(asked: _Asked, spec: InputSpec, item: Any) -> Feed | None:
         return _variables(asked, spec, item, options)
     if spec.kind in (Kind.RASTER, Kind.IMAGE):
         if isinstance(item, TableSource) and options.covariates is not None:
-            return _patches(asked.model, spec, options.covariates, Options(), dispensable=spec.optional)
-        if spec.optional and isinstance(item, TableSource):
+            item, options = options.covariates, Options()  # the others are of the table
+        if spec.optional and (isinstance(item, TableSource) or (asked.shares and not _has_band(spec, item, options))):
             return None
         return _patches(asked.model, spec, item, options)
     raise SpecError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task sdm takes table and raster")
@@ -267,9 +267,14 @@ def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- patches
 
 
-def _patches(
-    model: Model, spec: InputSpec, item: Any, options: Options, *, dispensable: bool = False
-) -> PatchFeed | LayersFeed | None:
+def _has_band(spec: InputSpec, item: Any, options: Options) -> bool:
+    """Whether rasters that feed all inputs have a band of this one, by name."""
+    forms = frozenset().union(*(spellings(band.id) for band in spec.bands))
+    names = open_layers(spec, item, crs=options.crs)[1]
+    return options.bands is not None or any(normal_form(name) in forms or is_variable([spec], name) for name in names)
+
+
+def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed | LayersFeed:
     if isinstance(item, TableSource):
         raise InputError(
             f"{model.name} sees patches of a raster around each site; the table {item.name} has none:"
@@ -278,12 +283,9 @@ def _patches(
     if spec.window is None:
         raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
     if is_collection(item):
-        bands = layers_of(
-            spec, item, told=options.bands, crs=options.crs, nodata=options.nodata, dispensable=dispensable
-        )
-        return (
-            None if bands is None else LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
-        )
+        bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
+        assert bands is not None, "only what is dispensable may be missing"
+        return LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
     opened = open_feed(model, spec.name, item, options, shares=False)
     return PatchFeed(
         spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
