@@ -6,8 +6,8 @@ ratios. Targets: at least 2 times as fast in evaluation, outputs equal to 1e-5.
 
 On one CPU thread at batch 8, beside other processes: 3.1 times as fast with the authors' off-centre crop, which the baseline
 answers like, and 2.5 times with the centred one, whose largest scale sees nearly all of the image (2.6 sites/s become 8.0
-and 6.5); at batch 1, 2.3 and 1.9 times, at batch 64, measured once, 2.1 and 1.6. Forward and backward in training, where batch norms want the whole map: 2.2 times, at
-batch 1 1.6 times. Logits differ by 2e-6. Part of it is the order of the numbers in memory (channels last); folding batch
+and 6.5); at batch 1, 2.3 and 1.9 times; at batch 64, measured once, 2.1 and 1.6. Forward and backward in training, where
+batch norms want the whole map: 2.2 times, at batch 1 1.6 times. Logits differ by 2e-6. Part of it is the order of the numbers in memory (channels last); folding batch
 norms into convolutions gave nothing that could be told from noise, and is not done.
 """
 
