@@ -8,10 +8,11 @@ on a reader of plots or on a table of places, AUC and all. Weights are random, f
 
 Baselines are forward passes and nothing else, of all species: `expanded` of bench_masksdm_forward (the spec's formulas, whose cost
 does not depend on what is shown), and our own forward with everything visible. Both are timed on a slice of sites, between the
-parts of ours, and extrapolated linearly to all sites and coalitions. Targets (issue 4): 8 times and 30 times the first.
+parts of ours, and extrapolated linearly to all sites and coalitions. Seconds are the processor's, of one thread, so that others on the
+machine count less. Targets (issue 4): 8 times and 30 times the first.
 
-Plots have what sPlotOpen's have: all of climate, soil, place and human pressure, terrain at 92 %, area at 3 of 4, cover at 1 of 5 and
-heights at 1 of 20 (ours, rounded from the counts that the spec tells); `--complete` gives them all 61 predictors.
+Plots have what sPlotOpen's have: climate, soil, place and human pressure everywhere, terrain at 92 %, the plot's area at 3 of 4, total
+cover at 1 of 5, cover by layer and heights at 1 of 20 (ours, rounded and, of area and heights, assumed); `--complete` gives them all.
 """
 
 from __future__ import annotations
@@ -100,9 +101,9 @@ class Clock:
                 (lambda: expanded(module, self.x, self.keep), lambda: module(self.x, self.keep)),
                 strict=True,
             ):
-                began = time.perf_counter()
+                began = time.process_time()
                 call()
-                seconds.append((time.perf_counter() - began) / len(self.x))
+                seconds.append((time.process_time() - began) / len(self.x))
 
     def compare(self, what: str, ours: float, sites: int, coalitions: int) -> None:
         print(f"{what}: {ours:.1f} s, {1e3 * ours / sites:.2f} ms per site")
@@ -154,9 +155,9 @@ def main() -> None:
     for call in (scores, probabilities):
         clock.tick()
         clock.tick()
-        began = time.perf_counter()
+        began = time.process_time()
         call()
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
         clock.tick()
         clock.tick()
     if given.plots:

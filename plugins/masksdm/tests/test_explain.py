@@ -85,16 +85,17 @@ def test_response_curves_are_the_niches(demo):
 def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, capsys):
     """To a few pairs of sites: other processors round otherwise."""
     page = (Path(__file__).parents[3] / "docs/explain.md").read_text()
-    code, told = (
-        re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1] for kind in ("python", "text")
+    codes, (told,) = (
+        re.findall(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for kind in ("python", "text")
     )
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "explain.md", "exec"), {})
+    pd.DataFrame(draw(3, 40).x).to_csv("sites.csv", index=False)
+    exec(compile("\n".join(codes), "explain.md", "exec"), {})
     said, number = capsys.readouterr().out, re.compile(r"\d\.\d+")
     assert number.sub("#", said) == number.sub("#", told)
     found, expected = ([float(one) for one in number.findall(text)] for text in (said, told))
     assert found == pytest.approx(expected, abs=0.005)
-    assert (tmp_path / "explain.png").exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["curves.png", "explain.png", "sites.csv"]
 
 
 def test_released_variants_know_the_groups_of_the_paper():
