@@ -207,7 +207,8 @@ class Phase:
         steps: length in optimiser steps; 0 = the objective begins and finishes, and nothing is trained.
         data: see `PhaseData`.
         best: which weights it leaves; `None` = the last.
-        batch: samples per optimiser step, of all processes together: results do not depend on their number.
+        batch: samples per optimiser step, of all processes together: results do not depend on their number, but for batch
+            norms, which see a process's own part.
         micro_batch: most samples of a process at once; the rest of its share is accumulated. `None` = all.
         trained: patterns (`fnmatch`) of the names of parameters that are trained.
         frozen: patterns of those among them that are not.
