@@ -33,7 +33,7 @@ def firs(tmp_path_factory):
 def config(firs, *more):
     (firs / "own.yaml").write_text(
         "start: random\nclasses: data\ndata: {dataset: sites}\nvalidation: {split: val, bootstrap: 0}\n"
-        "objective: masked\nobjective_options: {loss: bce}\nbatch: 16\nworkers: 0\noptimizer: {name: adamw, lr: 3.0e-3}\n"
+        "objective: masked\nobjective_options: {loss: bce}\nbatch: 8\nworkers: 0\noptimizer: {name: adamw, lr: 3.0e-3}\n"
     )
     return zoo.recipe("masksdm@demo", firs / "own.yaml", f"data.folder={firs / 'sites.csv'}", *SETTINGS, *more)
 

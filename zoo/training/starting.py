@@ -19,7 +19,7 @@ from zoo.datasets.opening import check_splits, open_dataset
 from zoo.datasets.sample import Reader
 from zoo.errors import ConfigError, InputError, some
 from zoo.model import Model, load
-from zoo.spec import Task, Variant
+from zoo.spec import InputSpec, Task, Variant
 from zoo.tasks.objective import Objective
 from zoo.training.config import Data, Phase, TrainConfig
 from zoo.training.measuring import Validating, score_names
@@ -247,8 +247,10 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
     _, variant = registry.find(config.model)
     if config.classes == "data":  # it is the data that name them, not the model
         variant = replace(variant, classes=(), colours=(), void=())
+    inputs = _inputs_of(config, variant)
+    variant = replace(variant, inputs=inputs)
     reader = reader_of(config, variant)
-    trained = variant_of(config, reader.classes)
+    trained = replace(variant_of(config, reader.classes), inputs=inputs)
     variant = replace(variant, classes=trained.classes)  # those of all splits
     if prepared := getattr(reader, "prepared_by", None):
         trained, variant = replace(trained, inputs=prepared), replace(variant, inputs=prepared)
@@ -266,6 +268,14 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
     validating = Validating(told=told, reader=held, gallery=reader if told.protocol in ("knn", "probe") else None)
     _check_metrics(config, validating, trained)
     return reader, validating, trained
+
+
+def _inputs_of(config: TrainConfig, variant: Variant) -> tuple[InputSpec, ...]:
+    """The variant's inputs; those whose statistics are no part of it, as the saved weights with which it begins know them."""
+    if all(one.steps for one in variant.inputs) or not ("/" in config.start or config.start.startswith(".")):
+        return variant.inputs
+    saved = {(one.name, one.band_ids): one for one in load(config.start, device="cpu").variant.inputs}
+    return tuple(one if one.steps else saved.get((one.name, one.band_ids), one) for one in variant.inputs)
 
 
 def _check_metrics(config: TrainConfig, validating: Validating, variant: Variant) -> None:

@@ -1,14 +1,22 @@
 """Every recipe trains: a step or two of a narrow and shallow network on tiny copies of the layouts."""
 
+import numpy as np
 import pytest
 import torch
 from masksdm_layouts import write_geoplant, write_splot
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from zoo_masksdm.world import Niche, draw
 
 import zoo
+from zoo.samples.noise import uniform
 from zoo.training.recipes import recipes
 
 NARROW = ("network.width=24", "network.blocks=1", "network.heads=2")
 SHORT = ("trackers=[]", "batch=16", "epochs=1")
+PREDICTORS = ("bio_1", "bio_12", "Slope")
 LAYOUTS = {"splot": write_splot, "blocks5": write_splot, "splot-mean": write_splot, "geoplant": write_geoplant}
 
 
@@ -41,4 +49,30 @@ def test_the_paper_s_settings_are_as_published():
         1e-8,
     )
     assert (phase.batch, phase.epochs, recipe.seed) == (256, 1000, 42)
-    assert set(recipes("masksdm")) == {*LAYOUTS, "demo"}
+    assert set(recipes("masksdm")) == {*LAYOUTS, "demo", "own"}
+
+
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # three of the predictors are not there
+def test_a_species_of_one_s_own_is_told_better_than_by_a_logistic_regression(tmp_path):
+    """175 presences of a species that the weights have not seen; judged on other worlds."""
+    niche = Niche(0.9, {"bio_1": (9.0, 1.5), "Slope": (8.0, 8.0)})
+    known = {}
+    for split, n in (("train", 1400), ("val", 300), ("test", 2000)):
+        x = draw(seed={"train": 21, "val": 22, "test": 23}[split], n=n).x
+        presence = uniform(5, n, np.arange(n)) < niche.probability(x)
+        known[split] = np.stack([x[name] for name in PREDICTORS], axis=1), presence
+        rows = np.column_stack([x["Longitude"], x["Latitude"], *known[split]])
+        lines = [",".join(f"{one:.5f}" for one in row[:-1]) + f",{row[-1]:.0f}" for row in rows]
+        (tmp_path / f"{split}.csv").write_text(
+            "\n".join([f"lon,lat,{','.join(PREDICTORS)},Abies ficta", *lines]) + "\n"
+        )
+    simple = make_pipeline(StandardScaler(), LogisticRegression()).fit(*known["train"])
+    of_simple = roc_auc_score(known["test"][1], simple.decision_function(known["test"][0]))
+    species = "data.options.species=[Abies ficta]"
+    absences = ("data.options.background=null", "objective_options.absences=1")
+    config = zoo.recipe("masksdm@demo", "own", species, *absences, f"data.folder={tmp_path}", "epochs=6", "trackers=[]")
+    trained = zoo.train(config, out=tmp_path / "run")
+    assert trained.model.variant.classes == ("Abies ficta",)
+    told = zoo.evaluate(trained.model, "sites", tmp_path, bootstrap=0, options={"species": ["Abies ficta"]}).values
+    assert told["auc_mean"] > of_simple + 0.03
+    assert told["auc_mean"] > 0.85

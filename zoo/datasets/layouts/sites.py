@@ -190,8 +190,12 @@ def _sites(chosen: Rows, found: Found, sources: Sources, around: tuple[Patches, 
 
 def _beside(own: SiteTable, points: Rows, sources: Sources, *, training: bool) -> SiteTable:
     """The sites, and after them background points: unknown, or where presences alone are judged, absences."""
-    known, places = sources.of(points), points.lon_lat
-    seen = known.seen
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ZooWarning
+        )  # what points lack sites lack too, and told so, or see `_check_alike`
+        known = sources.of(points)
+    seen, places = known.seen, points.lon_lat
     if own.patches:
         seen = seen & (False if places is None else np.isfinite(places).all(axis=1))
     if not seen.any() or known.inputs.keys() != own.inputs.keys():
