@@ -12,8 +12,6 @@ from typing import Any
 
 import click
 
-from zoo.cli.names import names_option
-
 
 def _per_input(name: str, text: str, kind: Callable[[str], Any] = str) -> Callable[[Any], Any]:
     """An option that may be repeated, once per input: `--bands s1=S1 --bands s2=S2`."""
@@ -71,7 +69,6 @@ _PLACES = (
         type=click.Choice(["cell", "nearest", "bilinear"]),
         help="Of rasters at sites: the cell, the nearest cell with data, between four cells (cell).",
     ),
-    names_option("--predictors", "Names of predictors or of groups that are shown; others count as missing (all)."),
     click.option("--grid", metavar="W,S,E,N,STEP[,CRS]|RASTER", help="Of a map of species (that of the first raster)."),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.data_options import data_options, run, typed
+from zoo.cli.data_options import data_options, places_options, run, typed
 from zoo.cli.names import names_of, names_option
 
 OWN_TABLE = "sites"  # of `--labels` without a name
@@ -18,6 +18,7 @@ NO_FOLDER = "-"  # in place of SITES, for datasets that need none
 @data_options
 @click.argument("rest", nargs=-1, metavar="[KEY=VALUE]...")
 @names_option("--species", "Which are explained; needed of a model of many.")
+@places_options
 @click.option("--group", "group", multiple=True, metavar="NAME=A,B|FILE", help="Predictors that are one group; repeat.")
 @click.option(
     "--labels",
@@ -56,11 +57,17 @@ def command(
     zoo explain masksdm splot/ groups.csv --labels splotopen --plot groups.png
     zoo explain masksdm plots.csv single.csv --labels --method permutation --rounds 50
     """  # noqa: D301  (click looks for a backspace)
-    from zoo.errors import InputError, OutputError
+    from zoo.errors import ConfigError, InputError, OutputError
 
     if given["source"] == NO_FOLDER and labels in (None, OWN_TABLE):
         raise InputError(
             "- stands for a dataset that needs no folder; name one with --labels, or give a table or rasters"
+        )
+    if labels is not None and (
+        told := [name for name in ("covariates", "sampling", "grid") if given[name] is not None]
+    ):
+        raise ConfigError(
+            f"--{told[0]} is of places; with --labels give the dataset's options, such as covariates=rasters/, without dashes"
         )
     if plot is not None and plot.exists() and not (given["force"] or given["resume"]):
         raise OutputError(f"{plot} exists; add --force to overwrite it, or name another picture")

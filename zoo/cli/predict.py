@@ -17,6 +17,7 @@ from zoo.cli.names import names_option
 @point_options
 @names_option("--species", "Species distributions: those asked for (all).")
 @places_options
+@names_option("--predictors", "Species distributions: names or groups that are shown; others count as missing (all).")
 @click.option("--at", help="Forecasts: time of the last input, or FIRST/LAST (all that can be).")
 @click.option("--top", type=int, help="Species distributions: the most probable ones of each site, a row each.")
 def command(**given: Any) -> None:

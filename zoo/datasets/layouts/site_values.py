@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.datasets.layouts.site_rows import Mask, Rows
 from zoo.errors import ConfigError, InputError, some
-from zoo.inputs.layers import Layer, open_layers
+from zoo.inputs.layers import Layer, check_units, open_layers
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.variables import SHOWN, find_variables, match_variables, of_coordinates
 from zoo.io.around import values_at
@@ -93,7 +93,9 @@ class Sources:
         layers, names = open_layers(spec, _item(self.covariates))
         found = find_variables(spec, names, where=self.covariates.name)
         spare = [name for place, name in enumerate(names) if place not in found.values()]
-        return {name: layers[place] for name, place in found.items()}, spare
+        rasters = {name: layers[place] for name, place in found.items()}
+        check_units(spec, rasters)
+        return rasters, spare
 
     def _values(self, spec: InputSpec, chosen: Rows) -> Numbers | None:
         """(N, F) numbers, NaN where there is none; `None` where an optional input has no variable at all."""
