@@ -13,6 +13,7 @@ machine count less. Targets (issue 4): 8 times and 30 times the first.
 
 Plots have what sPlotOpen's have: climate, soil, place and human pressure everywhere, terrain at 92 %, the plot's area at 3 of 4, total
 cover at 1 of 5, cover by layer and heights at 1 of 20 (ours, rounded and, of area and heights, assumed); `--complete` gives them all.
+SatCLIP is hidden throughout, as in the paper; the baselines compute its token like any other.
 """
 
 from __future__ import annotations
