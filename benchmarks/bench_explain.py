@@ -141,7 +141,7 @@ def main() -> None:
     print(
         f"{given.plots:,} plots with {told}, {given.places:,} places, {given.precision}; baselines extrapolated from {given.slice} sites"
     )
-    reader, table = Plots(model, given.plots, complete=given.complete), places(model, given.places)
+    reader, table = Plots(model, max(given.plots, 1), complete=given.complete), places(model, given.places)
     groups = {name: model.variant.groups[name] for name in LOCAL}
 
     def scores() -> None:
