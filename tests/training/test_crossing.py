@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooWarning
 from zoo.training.crossing import cross_validate
 
 SETTINGS = ("data.options.block_km=20", "data.options.species=[Abies ficta]", "epochs=2", "trackers=[]")
@@ -61,6 +61,14 @@ def test_each_site_is_judged_once_and_a_second_call_trains_nothing(firs, tmp_pat
         options={"block_km": 20, "folds": 3, "fold": 2, "species": ["Abies ficta"]},
     )
     assert found.values["auc_mean"] == pytest.approx(values[1], abs=1e-6)
+
+    # Divided otherwise, the test may hold what the run was trained on.
+    with pytest.warns(
+        ZooWarning, match=r"divided otherwise \(block_km, folds, fold\).* divide them as then: block_km=20 folds=3"
+    ):
+        zoo.evaluate(
+            str(tmp_path / "fir/fold-2"), "sites", firs / "sites.csv", bootstrap=0, options={"species": ["Abies ficta"]}
+        )
 
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "fir").rglob("*") if file.is_file()}
     (tmp_path / "fir/fold-3/test.json").unlink()  # as if it had been stopped before that
