@@ -9,8 +9,8 @@ together, of which torch and the other libraries are 0.6 in each. Baseline in th
 
 A million rows on one thread of two busy cores, before tables were read in blocks and since: from Parquet 1.76 GB, now 1.11;
 from CSV 2.02 GB, now 1.01. Outside the network 31 of 503 s and 36 of 786 s, of which 7 s are the start of Python and its
-libraries. Two processes at 30,000 rows: 1.5 GB together. All 12,738 species of 20,000 rows to Parquet, 817 MB: 1.39 GB,
-which does not grow with the rows but for the file's index, 200 MB at a million; with `--top 10` 0.96 GB.
+libraries. Two processes at 150,000 rows, with larger blocks than now: 1.81 and 1.64 GB together. All 12,738 species of 20,000 rows to Parquet, 817 MB: 1.39 GB,
+which does not grow with the rows but for the file's index, about 200 MB at a million; with `--top 10` 0.96 GB.
 """
 
 from __future__ import annotations

@@ -431,3 +431,8 @@ def test_the_command_names_species_by_list_or_file_and_rasters_by_input(
     assert zoo_command(*arguments, alone)[0] == 0
     two_processes(*arguments, shared)
     assert digest(shared) == digest(alone)
+    best = [*arguments, "--top", "2", "--force"]
+    assert zoo_command(*best, alone)[0] == 0
+    two_processes(*best, shared)
+    assert digest(shared) == digest(alone)
+    assert pq.read_table(alone).num_rows == 600

@@ -21,7 +21,7 @@ from zoo.io.tables import PARQUET_SUFFIXES, SUFFIXES, TableSource, stream_csv
 
 KINDS_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
 BLOCK_ROWS = 1 << 16  # of Parquet
-BLOCK_NUMBERS = 1 << 22  # ours: 16 MB of float32 per block that `Rows` keeps
+BLOCK_NUMBERS = 1 << 20  # ours: 4 MB of float32 per block that `Rows` keeps; larger ones are no faster
 PAGE_BYTES = 1 << 18  # ours: of a Parquet column that are read at a time, where a row group may hold a million rows
 ASKED = 8  # ours: more questions than are under way at a time, see `zoo.predict.stream.run`
 
