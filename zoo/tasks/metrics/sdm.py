@@ -141,7 +141,8 @@ class SdmMetrics(Sums):
             },
         )
         rows = present.any(dim=1).nonzero()[:, 0].tolist()
-        here, absent = present.numpy(), (known & ~present).numpy()  # a tensor of one species would be taken for a number
+        # As arrays: numpy takes a tensor of one cell for a number.
+        here, absent = present.numpy(), (known & ~present).numpy()
         areas = [auc(self._scores[-1][row][here[row]], self._scores[-1][row][absent[row]]) for row in rows]
         self.site_auc.append(torch.tensor(areas, dtype=torch.float64, device=self.device))
         self.site_keys.append(keys_of([ids[row] for row in rows]).to(self.device))
