@@ -76,3 +76,21 @@ def test_a_species_of_one_s_own_is_told_better_than_by_a_logistic_regression(tmp
     told = zoo.evaluate(trained.model, "sites", tmp_path, bootstrap=0, options={"species": ["Abies ficta"]}).values
     assert told["auc_mean"] > of_simple + 0.03
     assert told["auc_mean"] > 0.85
+
+
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # most of the predictors are not there
+def test_fine_tuning_prepares_predictors_as_the_weights_know_them(tmp_path):
+    """The released networks have no statistics; those of the saved folder with which one begins count."""
+    (tmp_path / "data").mkdir()
+    write_splot(tmp_path / "data")
+    plots = f"data.folder={tmp_path / 'data'}"
+    base = zoo.train(zoo.recipe("masksdm", "splot", *NARROW, *SHORT, plots), out=tmp_path / "base")
+    rows = [f"{8 + index / 50},{46 + index % 7},{index % 13},{index % 2}" for index in range(60)]
+    (tmp_path / "sites.csv").write_text("\n".join(["lon,lat,bio_1,Abies ficta", *rows]) + "\n")
+    told = ("data.options.species=[Abies ficta]", "data.options.background=null", "objective_options.absences=1")
+    table = (f"data.folder={tmp_path / 'sites.csv'}", f"start={base.folder / 'model'}")
+    found = zoo.train(zoo.recipe("masksdm@splot", "own", *NARROW, *SHORT, *told, *table), out=tmp_path / "run").model
+    (step,) = found.variant.inputs[0].steps
+    assert step.mean == base.model.variant.inputs[0].steps[0].mean
+    assert step.std == base.model.variant.inputs[0].steps[0].std
+    assert found.variant.classes == ("Abies ficta",)
