@@ -12,7 +12,9 @@ from zoo.spec import Band, InputSpec, Kind, Variant
 
 
 def table(name, *bands, **told):
-    return InputSpec(name=name, kind=Kind.TABLE, label=name, bands=tuple(Band(id=one, unit="1") for one in bands), **told)
+    return InputSpec(
+        name=name, kind=Kind.TABLE, label=name, bands=tuple(Band(id=one, unit="1") for one in bands), **told
+    )
 
 
 VARIANT = Variant(

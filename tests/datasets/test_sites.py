@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -239,9 +241,12 @@ def test_what_patches_need_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: no data found; expected files ending in \.tif"):
         opened(path, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "empty"})
-    nowhere = table(tmp_path, LONG.replace("8.0,47.0", ",").replace("7.5,46.0", ","), "other.csv")
-    with pytest.raises(InputError, match="has sites without coordinates, and terrain is read around them"):
+    nowhere = table(tmp_path, re.sub(r"(present|absent),[\d.]+,[\d.]+", r"\1,,", LONG), "other.csv")
+    with pytest.raises(InputError, match=r"other\.csv has no coordinates that are known"):
         opened(nowhere, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "layers"})
+    partly = table(tmp_path, LONG.replace("8.0,47.0", ","), "partly.csv")
+    with pytest.warns(ZooWarning, match="1 of 3 sites have no coordinates and are left out"):
+        assert len(opened(partly, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "layers"}).ids) == 2
 
 
 def test_background_points_are_further_sites_of_the_training_data(tmp_path):

@@ -15,7 +15,7 @@ import pyarrow as pa
 from zoo.datasets.blocks import block_cells
 from zoo.datasets.dividing import SHARES, drawn, range_of
 from zoo.datasets.layouts.patches import Patches
-from zoo.datasets.layouts.site_rows import Dealing, Mask, Places, Rows, need_places
+from zoo.datasets.layouts.site_rows import Dealing, Mask, Places, Rows, located, places_of
 from zoo.datasets.layouts.site_values import Sources
 from zoo.datasets.seeds import seed_of
 from zoo.errors import ConfigError, InputError
@@ -62,10 +62,11 @@ def open_background(
     if isinstance(asked, str):
         opened = open_table(folder / Path(asked).expanduser(), crs=crs)
     else:
-        opened = _drawn_table(asked, need_places(sites, "points are drawn around them"), sources, patches, seed)
+        opened = _drawn_table(asked, places_of(sites), sources, patches, seed)
     rows = np.arange(len(opened))
     ids = tuple(f"background {row}" for row in range(1, len(opened) + 1))
-    return Rows(table=opened, rows=rows, ids=ids, site=rows, first=rows)
+    points = Rows(table=opened, rows=rows, ids=ids, site=rows, first=rows)
+    return located(points) if patches or opened.places is not None else points
 
 
 def background_of_split(points: Rows, sites: Rows, split: str, dealing: Dealing, *, judged: bool) -> Rows:
@@ -91,8 +92,8 @@ def background_of_split(points: Rows, sites: Rows, split: str, dealing: Dealing,
 
 def _by_blocks(points: Rows, sites: Rows, split: str, dealing: Dealing) -> Mask:
     assert dealing.block_km is not None
-    _, mine = dealing.by_blocks(split, need_places(sites, "blocks of the ground divide the sites"))
-    places = need_places(points, "blocks of the ground divide the points")
+    _, mine = dealing.by_blocks(split, places_of(sites))
+    places = places_of(located(points))
     cells = [(east, north) for east, north in block_cells(places, block_km=dealing.block_km).tolist()]
     found = np.array([mine.get(one, False) for one in cells], np.bool_)
     rest = np.array([one not in mine for one in cells], np.bool_)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from zoo.bands import normal_form
 from zoo.datasets.blocks import block_cells, block_shares
 from zoo.datasets.dividing import SHARES, NoSuchSplit, need_folder, of_split, range_of
-from zoo.errors import ConfigError, InputError, some
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.variables import SHOWN
 from zoo.io import tables
 from zoo.io.grid import LON_LAT
@@ -191,21 +192,37 @@ def sites_of_split(sites: Rows, split: str, dealing: Dealing) -> Rows:
     if dealing.block_km is None:
         drawn = set(of_split(sites.ids, split, Path(opened.name), shares=dealing.shares, seed=dealing.seed))
         return sites.kept(np.array([one in drawn for one in sites.ids], np.bool_))
-    return sites.kept(dealing.by_blocks(split, need_places(sites, "blocks of the ground divide the sites"))[0])
+    return sites.kept(dealing.by_blocks(split, places_of(sites))[0])
 
 
-def need_places(sites: Rows, why: str) -> Places:
-    """(N, 2) longitude and latitude of the sites.
+def located(sites: Rows) -> Rows:
+    """The sites whose coordinates are known, with a warning of the others: downloads of occurrences have such rows.
 
     Raises:
-        InputError: one has none.
+        InputError: none has coordinates.
     """
     places = sites.lon_lat
-    if places is None or not np.isfinite(places).all():
+    known = np.full(len(sites.ids), fill_value=False) if places is None else np.asarray(np.isfinite(places).all(axis=1))
+    name = sites.table.name
+    if not known.any():
         raise InputError(
-            f"{sites.table.name} has sites without coordinates, and {why}; expected decimalLongitude and decimalLatitude"
-            " in each row (or x, y with the option crs)"
+            f"{name} has no coordinates that are known (columns: {some(sites.table.columns, SHOWN)}); expected"
+            " decimalLongitude and decimalLatitude (or x, y with the option crs)"
         )
+    if known.all():
+        return sites
+    warnings.warn(
+        f"{name}: {int((~known).sum())} of {len(known)} sites have no coordinates and are left out",
+        ZooWarning,
+        stacklevel=3,
+    )
+    return sites.kept(known)
+
+
+def places_of(sites: Rows) -> Places:
+    """(N, 2) longitude and latitude of sites that are `located`."""
+    places = sites.lon_lat
+    assert places is not None, "not located"
     return places
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.datasets.layouts.background import background_of_split, check_background, open_background
 from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.layouts.presences import Found, Unlisted, presences
-from zoo.datasets.layouts.site_rows import Dealing, Places, Rows, all_sites, find_table, need_places, sites_of_split
+from zoo.datasets.layouts.site_rows import Dealing, Places, Rows, all_sites, find_table, located, sites_of_split
 from zoo.datasets.layouts.site_values import Predictors, Sources, without_a_number
 from zoo.datasets.pictures import need_variant
 from zoo.datasets.sample import Sample
@@ -98,9 +98,11 @@ def sites(
     every = all_sites(opened, own=path.name if divided else "")
     if divided:
         dealing.check(f"{path.parent}", told="a table per split")
+    around = patches_of(variant, rasters or {}, path.parent)
+    if around or block_km is not None or isinstance(background, int):
+        every = located(every)
     chosen = every if divided else sites_of_split(every, split, dealing)
     found = presences(chosen, species, variant, unlisted, background=background is not None)
-    around = patches_of(variant, rasters or {}, path.parent)
     sources = Sources(
         variant=variant,
         bands=bands,
@@ -173,8 +175,6 @@ def _sites(chosen: Rows, found: Found, sources: Sources, around: tuple[Patches, 
             stacklevel=3,
         )
     kept = chosen.kept(known.seen)
-    if around:
-        need_places(kept, f"{', '.join(one.spec.name for one in around)} is read around them")
     told = unlisted == "absent" and not found.listed_absences
     return SiteTable(
         ids=kept.ids,
