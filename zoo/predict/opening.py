@@ -43,25 +43,24 @@ from zoo.spec import InputSpec, Kind
 
 CHECKED_ROWS = 65_536  # ours: of a table, whose percentiles are compared with the declared ones; 16 MB of 61 variables
 CHECKED_SIDE = 8  # ours: 64 places, of the sites or of the map, at which rasters are compared with the same
-# Columns that tables of sites have besides predictors: who they are, where they lie, what was found there. The last ones
-# are Darwin Core's (https://dwc.tdwg.org/terms/).
+# What a simple download of GBIF has (https://www.gbif.org/occurrence/search), most of it Darwin Core
+# (https://dwc.tdwg.org/terms/); `elevation` is a predictor all the same where a model has it.
+GBIF = """
+gbifID datasetKey occurrenceID kingdom phylum class order family genus species infraspecificEpithet taxonRank scientificName
+verbatimScientificName verbatimScientificNameAuthorship country countryCode locality stateProvince occurrenceStatus
+individualCount publishingOrgKey geodeticDatum coordinateUncertaintyInMeters coordinatePrecision elevation elevationAccuracy
+depth depthAccuracy eventDate day month year taxonKey speciesKey basisOfRecord institutionCode collectionCode catalogNumber
+recordNumber identifiedBy dateIdentified license rightsHolder recordedBy typeStatus establishmentMeans lastInterpreted
+mediaType issue
+""".split()
+# Columns that tables of sites have besides predictors: who they are, where they lie, what was found there.
 NO_PREDICTORS = frozenset(
     normal_form(name)
     for name in (
         *ID_NAMES,
         *(name for pair in (*LON_LAT_NAMES, *XY_NAMES) for name in pair),
-        *("geometry", "crs", "species", "scientificName", "presence", "occurrenceStatus", "individualCount"),
-        *(
-            "geodeticDatum",
-            "eventDate",
-            "year",
-            "month",
-            "day",
-            "basisOfRecord",
-            "recordedBy",
-            "countryCode",
-            "country",
-        ),
+        *("geometry", "crs", "presence", "split"),
+        *GBIF,
     )
 )
 
