@@ -52,7 +52,7 @@ individualCount publishingOrgKey geodeticDatum coordinateUncertaintyInMeters coo
 depth depthAccuracy eventDate day month year taxonKey speciesKey basisOfRecord institutionCode collectionCode catalogNumber
 recordNumber identifiedBy dateIdentified license rightsHolder recordedBy typeStatus establishmentMeans lastInterpreted
 mediaType issue
-""".split()
+"""
 # Columns that tables of sites have besides predictors: who they are, where they lie, what was found there.
 NO_PREDICTORS = frozenset(
     normal_form(name)
@@ -60,7 +60,7 @@ NO_PREDICTORS = frozenset(
         *ID_NAMES,
         *(name for pair in (*LON_LAT_NAMES, *XY_NAMES) for name in pair),
         *("geometry", "crs", "presence", "split"),
-        *GBIF,
+        *GBIF.split(),
     )
 )
 
