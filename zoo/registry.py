@@ -10,6 +10,7 @@ import difflib
 import functools
 import importlib.resources
 from dataclasses import dataclass
+from pathlib import Path
 
 from zoo.errors import SpecError, UnknownModel
 from zoo.plugins import Plugin, installed, plugins
@@ -84,6 +85,8 @@ def first_party() -> list[str]:
 def _nobody_has(reference: str, name: str) -> str:
     have, offered = sorted({entry.spec.name for entry in entries()}), first_party()
     lines = [f"no installed plugin has a model {reference!r}"]
+    if Path(reference).is_dir():
+        lines.append(f"for the folder of that name say ./{reference}")
     if near := difflib.get_close_matches(name, sorted({*have, *offered}), n=3):
         lines.append("did you mean " + ", ".join(near) + "?")
     for one in [name, *near]:

@@ -96,6 +96,14 @@ def test_unknown_names_end_with_what_to_type(zoo_command):
     assert "zoo install zoo-smarties" in errors
 
 
+def test_a_folder_that_is_named_without_its_dot_is_told(zoo_command, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = zoo_command("info", "run")
+    assert code == 1
+    assert "for the folder of that name say ./run" in errors
+
+
 def test_plugins_shows_what_fails_and_why(make_plugin, zoo_command):
     make_plugin("broken", "    raise RuntimeError('no GPU')")
     code, said, errors = zoo_command("plugins")

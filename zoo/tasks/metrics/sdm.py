@@ -220,11 +220,11 @@ class SdmMetrics(Sums):
         }
 
     def _drawn(self, values: Array, keys: Tensor, statistic: Callable[[Array], float]) -> Tensor:
-        """The statistic of all values, and of each replicate's; NaN of none."""
+        """The statistic of all values, and of each replicate's; NaN of none. One value alone says nothing of its spread."""
         order = np.argsort(keys.numpy(), kind="stable")  # sums do not depend on who came first
         values, keys = values[order], keys[torch.from_numpy(order)]
         drawn = [values]
-        for replicate in range(self.bootstrap):
+        for replicate in range(self.bootstrap if len(values) > 1 else 0):
             times = poisson_weights(keys, [replicate])[0].numpy().astype(np.int64)
             drawn.append(np.repeat(values, times))
         return torch.tensor([float(statistic(one)) if len(one) else np.nan for one in drawn], dtype=torch.float64)
