@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyproj
 from pyarrow import csv as pa_csv
 from pyarrow import parquet
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.warp import transform as warp_points
 
@@ -37,6 +38,24 @@ def reproject(places: Places, source: CRS, target: CRS | str = LON_LAT) -> Place
     """The same places in another CRS."""
     xs, ys = warp_points(source, target, places[..., 0].ravel().tolist(), places[..., 1].ravel().tolist())
     return np.stack([xs, ys], axis=-1).reshape(places.shape)
+
+
+def reproject_known(places: Places, source: CRS, target: CRS | str = LON_LAT) -> Places:
+    """The same places in another CRS, NaN for those that are not finite or that it cannot hold."""
+    found = np.full(places.shape, np.nan)
+    known = np.isfinite(places).all(axis=-1)
+    try:
+        found[known] = reproject(places[known], source, target)
+    except CPLE_BaseError:  # GDAL gives none where one fails, and PROJ says which
+        there = pyproj.Transformer.from_crs(_pyproj(source), _pyproj(target), always_xy=True)
+        moved = np.stack(there.transform(*places[known].T), axis=-1)
+        moved[~np.isfinite(moved).all(axis=-1)] = np.nan
+        found[known] = moved
+    return found
+
+
+def _pyproj(crs: CRS | str) -> pyproj.CRS:
+    return pyproj.CRS(crs if isinstance(crs, str) else crs.to_wkt())
 
 
 def wkb(places: Places) -> pa.Array:
