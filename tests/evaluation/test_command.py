@@ -319,3 +319,12 @@ def test_the_card_is_updated_in_place_by_the_command(tmp_path, zoo_command):
     assert code == 0
     assert said.strip() in card.read_text()
     assert [one.name for one in Path(tmp_path).iterdir()] == ["README.md"]
+
+
+def test_no_table_that_is_judged_is_overwritten(tmp_path, zoo_command):
+    table = tmp_path / "sites.csv"
+    table.write_text("id,longitude,latitude\n1,8,47\n")
+    for rest in ((str(table),), ("covariates=" + str(table), str(tmp_path))):
+        code, _, err = zoo_command("evaluate", "masksdm@demo", "sites", *rest, "--by-species", table)
+        assert (code, "would replace the source" in err) == (1, True)
+    assert table.read_text().startswith("id,")

@@ -389,6 +389,28 @@ def test_species_methods_and_options_that_cannot_be_are_told_why(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_neither_the_answer_nor_its_plot_replaces_a_source(tmp_path, stack):
+    sites, picture = tmp_path / "sites.csv", tmp_path / "layer.png"
+    labelled(20).to_csv(sites, index=False)
+    picture.write_bytes(b"a picture that is read")
+    for source, out, told in (
+        (sites, sites, {}),
+        (sites, sites, {"curves": True}),
+        (sites, sites, {"labels": "sites"}),
+        (sites, tmp_path / "why.csv", {"covariates": picture, "plot": picture}),
+        (
+            sites,
+            tmp_path / "why.csv",
+            {"labels": "sites", "reader_options": {"covariates": str(picture)}, "plot": picture},
+        ),
+    ):
+        before = out.read_bytes() if out.exists() else None
+        with pytest.raises(OutputError, match="would replace the source"):
+            additive_model().explain(source, out, species=["Poa alpina"], **told)
+        assert (out.read_bytes() if out.exists() else None) == before
+    assert picture.read_bytes() == b"a picture that is read"
+
+
 def test_scores_need_labels(tmp_path):
     class Unlabelled:
         ids, classes = ("a",), SPECIES

@@ -20,6 +20,8 @@ from rasterio.transform import from_origin
 from toy_species import CLIMATE, PATCH, SPECIES, Logistic, species_model
 
 from zoo.errors import ConfigError, InputError, OutputError, ZooWarning
+from zoo.io.rasters import open_raster
+from zoo.io.sources import check_kept
 from zoo.spec import Band, Normalise
 
 TRANSFORM = from_origin(6.0, 47.0, 0.5, 0.5)
@@ -371,6 +373,33 @@ def test_maps_of_many_species_and_wrong_outputs_are_refused(tmp_path, climate):
     with pytest.raises(OutputError, match=r"\.xyz"):
         species_model().predict(frame(), tmp_path / "out.xyz")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_source_is_overwritten(tmp_path, climate):
+    warm, rain = climate
+    rasters = tmp_path / "rasters"
+    scene = write(rasters / "climate.tif", [rain, warm], names=("bio_12", "bio_1"))
+    frame().to_csv(tmp_path / "sites.csv", index=False)
+    grid = write(tmp_path / "grid.tif", [warm], names=("any",))
+    model, before = species_model(), {path: digest(path) for path in tmp_path.rglob("*.*")}
+    opened = open_raster(scene)
+    for source, out, told in (
+        (scene, scene, {}),
+        (str(rasters), scene, {}),
+        (f"{rasters}/*.tif", scene, {}),
+        ([scene], scene, {}),
+        (rasters, rasters, {}),
+        (rasters, grid, {"grid": grid}),
+        (rasters, tmp_path / "rasters" / ".." / "grid.tif", {"grid": str(grid)}),
+        (tmp_path / "sites.csv", tmp_path / "sites.csv", {}),
+        ({"climate": tmp_path / "sites.csv"}, tmp_path / "sites.csv", {}),
+        (tmp_path / "sites.csv", scene, {"covariates": {"climate": rasters}}),
+        (tmp_path / "sites.csv", scene, {"covariates": opened}),
+    ):
+        with pytest.raises(OutputError, match="would replace the source; name another file"):
+            model.predict(source, out, **told)
+    assert {path: digest(path) for path in tmp_path.rglob("*.*")} == before
+    check_kept(rasters, rasters / "new.tif")
 
 
 def test_the_command_names_species_by_list_or_file_and_rasters_by_input(

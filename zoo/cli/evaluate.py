@@ -82,7 +82,7 @@ def command(
     from zoo.cli.data_options import _check_model as check_model
 
     folder, options = _told(rest)
-    _check_outputs(out, card, plot, by_species)
+    _check_outputs(out, card, plot, by_species, sources=[folder, options])
     check_model(model)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
@@ -134,9 +134,12 @@ def _part(options: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _check_outputs(out: Path | None, card: str | None, plot: Path | None, by_species: Path | None) -> None:
+def _check_outputs(
+    out: Path | None, card: str | None, plot: Path | None, by_species: Path | None, *, sources: Any
+) -> None:
     """Raise for what cannot be written, before hours are spent."""
     from zoo.errors import OutputError
+    from zoo.io.sources import check_kept
     from zoo.io.whole import check_extension, check_writable
 
     told = (
@@ -148,6 +151,7 @@ def _check_outputs(out: Path | None, card: str | None, plot: Path | None, by_spe
         if path is not None:
             check_extension(path, extensions, what)
             check_writable(path)
+            check_kept(sources, path)
     if card is not None and card != STDOUT:
         check_writable(Path(card))
         if not Path(card).is_file():

@@ -14,6 +14,7 @@ from zoo.explain.local import explain_places
 from zoo.explain.method import Method
 from zoo.explain.question import Question
 from zoo.explain.result import PICTURES
+from zoo.io.sources import check_kept
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
@@ -43,6 +44,7 @@ def explain(
     for path in (out, plot):
         if path is not None:
             check_writable(path)
+        check_kept([source, options.covariates, options.grid, reader_options], path)
     if plot is not None:
         check_extension(plot, PICTURES, "a plot")
     if curves:

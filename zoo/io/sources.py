@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,30 @@ def state_of(source: Any) -> tuple[str, int, int]:
 
 
 def check_kept(source: Any, out: Path | None) -> None:
-    """Raise `OutputError` if writing `out` would replace what is read."""
-    items = source.values() if isinstance(source, Mapping) else [source]
-    for item in items:
-        if out is not None and isinstance(item, str | Path) and Path(item).resolve() == out.resolve():
-            raise OutputError(f"the output {out} would replace the source; name another file")
+    """Raise `OutputError` if writing `out` would replace what is read.
+
+    Args:
+        source: as users give them: a path, a folder or glob in which `out` is a file, an opened source; lists and mappings
+            of these. What is none of them is let through.
+        out: a file, or a folder.
+    """
+    if isinstance(source, Mapping | list | tuple):
+        for item in source.values() if isinstance(source, Mapping) else source:
+            check_kept(item, out)
+        return
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "path", None)
+    if out is not None and isinstance(path, str | os.PathLike) and _is_part(out, os.fspath(path)):
+        raise OutputError(f"the output {out} would replace the source; name another file")
+
+
+def _is_part(out: Path, name: str) -> bool:
+    """Whether `out` is what a source is called, or a file among those that it stands for."""
+    path, target = Path(name).resolve(), out.resolve()
+    if path == target or not target.is_file():
+        return path == target
+    if path.is_dir():
+        return target.is_relative_to(path) and _is_data(target, path)
+    return _is_pattern(name) and any(Path(one).resolve() == target for one in glob.glob(name, recursive=True))
 
 
 def _is_pattern(name: str) -> bool:

@@ -20,6 +20,7 @@ from rasterio.crs import CRS
 
 from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.io.cog import EXTENSIONS as MAPS
+from zoo.io.sources import check_kept
 from zoo.io.streamed_rows import write_rows
 from zoo.io.tables import TableSource
 from zoo.io.vectors import Places
@@ -59,6 +60,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
         InputError: the source does not fit; nothing is written.
         ConfigError: a map of too many species, or a species that the model does not know.
     """
+    check_kept([source, options.covariates, options.grid], out)
     wants_each = out is not None and wants_folder(out)
     if out is not None and not wants_each:
         check_writable(out)
