@@ -263,6 +263,15 @@ def test_a_user_may_know_better_than_the_file(write):
         open_source(path, crs="EPSG:0")
 
 
+def test_what_a_file_says_counts_before_what_the_user_says(write):
+    path = write(ramp(), nodata=2)
+    known = np.ones(open_raster(path).read()[1].shape, bool)
+    known.flat[:2] = False  # 1 is the user's, 2 the file's
+    np.testing.assert_array_equal(open_source(path, crs="EPSG:32632", nodata=1).read()[1], known)
+    with pytest.raises(InputError, match=r"lies in EPSG:32632 by what it says, and --crs says EPSG:23034; leave --crs"):
+        open_source(path, crs="EPSG:23034")
+
+
 # ------------------------------------------------------------------------------------------------------- photographs
 
 

@@ -68,7 +68,7 @@ def _raster(source: Any, inputs: Sequence[InputSpec], options: Options) -> Count
         channels, names = tuple(range(opened.count)), _names(opened, options.bands, where)
 
     def read(window: Window, tallies: Sequence[Tally]) -> list[tuple[Part, int]]:
-        if opened.dtype == "uint8" and opened.nodata is not None:
+        if (opened.dtype == "uint8" and opened.nodata is not None) or opened.also_nodata is not None:
             pixels, mask = opened.read(window, channels)
             nodata: list[float | None] = [None] * len(channels)
         else:

@@ -128,11 +128,11 @@ def open_source(
     Args:
         source: see above; a `RasterSource` is taken as it is.
         inputs: what the model wants, for plugins that choose by it.
-        crs: overrides the source's.
-        nodata: overrides the source's.
+        crs: of a source that does not say.
+        nodata: marks missing pixels, besides the source's own.
 
     Raises:
-        InputError: nobody can open it.
+        InputError: nobody can open it, or it says another CRS.
         PluginError: a plugin opened it as something else than a raster.
     """
     if isinstance(source, RasterSource):

@@ -36,6 +36,7 @@ class RasterSource:
         offsets: see `scales`.
         units: of each band, `None` where the file does not say.
         block: (height, width) of what is decoded at once; `None` = all of it.
+        also_nodata: a second value of missing pixels, of all bands.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RasterSource:
     units: tuple[str | None, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
     block: tuple[int, int] | None = None
+    also_nodata: float | None = None
 
     @property
     def height(self) -> int:
@@ -120,16 +122,25 @@ class RasterSource:
         return self._inside(window, tuple(channels))
 
     def declared(self, *, crs: Any = None, nodata: float | None = None) -> Self:
-        """The same raster with what the user knows better than the file: a CRS, the value of missing pixels.
+        """The same raster with what the user knows besides: the CRS where it says none, a value of missing pixels.
+
+        A value of its own stays one.
 
         Raises:
-            InputError: the CRS is none.
+            InputError: the CRS is none, or another than the raster says.
         """
         changes: dict[str, Any] = {}
         if crs is not None:
-            changes["grid"] = replace(self.grid, crs=to_crs(crs))
+            told = to_crs(crs)
+            if self.crs is not None and told != self.crs:
+                raise InputError(
+                    f"{self.name} lies in {self.crs.to_string()} by what it says, and --crs says {told.to_string()};"
+                    " leave --crs out, or correct the file (rio edit-info --crs) if it is wrong"
+                )
+            changes["grid"] = replace(self.grid, crs=told)
         if nodata is not None:
-            changes["nodata_by_band"] = (float(nodata),) * self.count
+            changes["nodata_by_band"] = tuple(nodata if one is None else one for one in self.nodata_by_band)
+            changes["also_nodata"] = nodata if {*self.nodata_by_band} - {None, nodata} else None
         return replace(self, **changes)
 
     def _inside(self, window: Window, channels: tuple[int, ...]) -> tuple[Pixels, Mask | None]:
@@ -137,19 +148,23 @@ class RasterSource:
         raise NotImplementedError
 
     def _holds_data(self, pixels: Pixels, channels: tuple[int, ...]) -> Mask:
-        missing = [
-            np.zeros(pixels.shape[1:], np.bool_) if value is None else band == value
-            for band, value in zip(pixels, (self._comparable(channel) for channel in channels), strict=True)
-        ]
+        missing = [self._is_nodata(band, channel) for band, channel in zip(pixels, channels, strict=True)]
         join = np.logical_and if self.dtype == "uint8" else np.logical_or
         valid: Mask = ~join.reduce(missing)
         if np.issubdtype(pixels.dtype, np.floating):
             valid &= (np.abs(pixels) < np.float32(BEYOND_DATA)).all(axis=0)
         return valid
 
-    def _comparable(self, channel: int) -> Any:
+    def _is_nodata(self, band: Pixels, channel: int) -> Mask:
+        missing = np.zeros(band.shape, np.bool_)
+        for value in {self.nodata_by_band[channel], self.also_nodata}:
+            if (one := self._comparable(value)) is not None:
+                missing |= band == one
+        return missing
+
+    def _comparable(self, value: float | None) -> Any:
         """Nodata as a pixel can hold it; `None` where no pixel can (NaN is found as such, -9999 is no uint8)."""
-        value, dtype = self.nodata_by_band[channel], np.dtype(self.dtype)
+        dtype = np.dtype(self.dtype)
         if value is None or np.isnan(value):
             return None
         if np.issubdtype(dtype, np.integer):
