@@ -7,6 +7,7 @@ from rasterio.transform import Affine, from_origin
 
 from zoo.io.around import BLOCK, cells, patches
 from zoo.io.rasters import open_array
+from zoo.io.vectors import reproject
 
 LON_LAT = CRS.from_epsg(4326)
 NODATA = -9999.0
@@ -82,3 +83,26 @@ def test_no_more_is_read_than_the_blocks_with_places(monkeypatch):
     far = at((3.5, 4 * BLOCK - 3.5), (8.5, 4 * BLOCK - 3.5), (3 * BLOCK + 0.5, 0.5))
     patches([(source, 0)], far, CRS.from_epsg(32632), side=5)
     assert [(window.height, window.width) for window in read] == [(5, 10), (5, 5)]
+
+
+@pytest.mark.parametrize("west", [-180.0, 0.0, 170.0])
+def test_longitudes_are_counted_as_the_raster_counts_them(west):
+    """The same four places on the whole Earth from -180, from 0, and on a raster across the 180th meridian."""
+    _, opened = numbered(18, 36 if west < 170 else 4, transform=from_origin(west, 90, 10, 10))
+    source = opened()
+    for turn in (-360, 0, 360):
+        places = at((175 + turn, 5), (185 + turn, 5), (180 + turn, -5), (20 + turn, 5))
+        for crs, here in ((LON_LAT, places), (CRS.from_epsg(4258), places)):
+            row, col = cells(source, here, crs)
+            expected = (np.array([175, 185, 180, 20]) - west) % 360 // 10
+            inside = (col >= 0) & (col < source.width)
+            assert inside.tolist() == [True, True, True, west < 170]
+            np.testing.assert_array_equal(col[inside], expected[inside])
+            assert row.tolist() == [8, 8, 9, 8]
+
+
+def test_places_that_a_projection_cannot_hold_lie_outside_and_spoil_no_others():
+    _, opened = numbered(30, 30, transform=from_origin(4e5, 5.6e6, 100, 100), crs="EPSG:32634")
+    good = reproject(at((400_450.0, 5_599_250.0)), CRS.from_epsg(32634))[0, 0]
+    found = patches([(opened(), 0)], at(good, (21, 505.6), (1e30, 5), (np.nan, 5)), LON_LAT, side=1)[:, 0, 0, 0]
+    np.testing.assert_array_equal(found, [7004, np.nan, np.nan, np.nan])

@@ -204,6 +204,19 @@ def test_the_place_gives_its_longitude_where_nothing_else_does(rasters):
     np.testing.assert_allclose(predicted(told.table), expected(np.full(40, 1.0), np.full(40, 900.0)), atol=1e-6)
 
 
+def test_the_180th_meridian_and_the_pole_are_crossed(tmp_path):
+    """Longitudes go on at -180; the row beyond the pole has none. The rain of a raster in metres is read beside it."""
+    rain = write(tmp_path / "bio_12.tif", [[[700.0, 900.0]]], transform=from_origin(-180, 90, 180, 180))
+    found = species_model(PLACED).predict(rain, grid=(175, -1, 185, 1, 1)).values
+    lon = np.array([175.5, 176.5, 177.5, 178.5, 179.5, -179.5, -178.5, -177.5, -176.5, -175.5])
+    wet = np.where(lon > 0, 900.0, 700.0)
+    np.testing.assert_allclose(found[:, 0], expected(lon, wet).T, atol=1e-6)
+    grid = {"crs": "EPSG:3031", "transform": from_origin(-1e6, 1e6, 1e6, 1e6)}
+    polar = write(tmp_path / "polar" / "bio_12.tif", np.full((1, 2, 2), 900.0), **grid)
+    found = species_model(PLACED).predict(polar, grid=(10, -90, 20, -85, 4)).values
+    assert np.isnan(found[0]).tolist() == [[False] * 3, [True] * 3]
+
+
 def test_a_map_knows_where_its_cells_lie_and_has_none_where_rasters_have_none(tmp_path):
     rain = np.full((1, 6, 8), 900.0)
     rain[0, 1, 2] = -9999

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from affine import Affine
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from zoo.io.nearest import FURTHEST, nearest_valid
-from zoo.io.source import RasterSource
-from zoo.io.vectors import Places, reproject
+from zoo.io.source import Pixels, RasterSource
+from zoo.io.vectors import Places, reproject_known
 from zoo.options import Sampling
 from zoo.tiling import Window
 
-__all__ = ["Sampling", "blocks", "cells", "patches", "values_at"]
-
 BLOCK = 512  # px, ours: places within a block are read together
 FURTHEST_ROW = 2**40  # what lies outside the projection of a raster lies outside the raster
+TURN = 360.0  # degrees of longitude
 
 NEAR = 8  # cells, ours: along coasts the nearest cell with data is mostly closer, and 17 x 17 cells are read, not 201 x 201
 
@@ -74,20 +74,25 @@ def patches(
         side: of the patches, in cells of each raster; the place lies in cell `side // 2` of both axes.
 
     Returns:
-        (N, C, p, p), NaN where there are no data: beyond the edge, or missing in that band.
+        (N, C, p, p) as stored, NaN where there are no data: beyond the edge, or missing in that band.
     """
     found = np.full((len(places), len(bands), side, side), np.nan, np.float32)
     for source in {id(band[0]): band[0] for band in bands if band is not None}.values():
         mine = [(index, band[1]) for index, band in enumerate(bands) if band and band[0] is source]
         rows, cols = cells(source, places, crs)
         for members, window in blocks(source, rows, cols, side=side):
-            tops, lefts = rows[members] - side // 2 - window.row, cols[members] - side // 2 - window.col
             for index, channel in mine:
                 pixels, valid = source.read(window, (channel,))
                 known = np.where(valid, pixels[0], np.float32(np.nan)).astype(np.float32, copy=False)
-                for member, top, left in zip(members, tops, lefts, strict=True):
-                    found[member, index] = known[top : top + side, left : left + side]
+                found[members, index] = cut(known, rows[members], cols[members], window, side=side)
     return found
+
+
+def cut(pixels: Pixels, rows: Numbers, cols: Numbers, window: Window, *, side: int) -> Pixels:
+    """Patches (N, ..., p, p) around cells of the raster, out of a window (..., h, w) of it that holds them all."""
+    every = sliding_window_view(pixels, (side, side), axis=(-2, -1))
+    here = every[..., rows - side // 2 - window.row, cols - side // 2 - window.col, :, :]
+    return np.moveaxis(here, -3, 0)
 
 
 def cells(source: RasterSource, places: Places, crs: CRS | None) -> tuple[Numbers, Numbers]:
@@ -102,18 +107,24 @@ def _positions(
     source: RasterSource, places: Places, crs: CRS | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Row and column of each place, with fractions, from the raster's corner; not finite for one that is not known."""
-    xy = places
-    if crs != source.crs:
-        xy = np.full_like(places, np.inf)
-        known = np.isfinite(places).all(axis=(1, 2))
-        xy[known] = reproject(places[known], crs, source.crs) if known.any() else xy[known]
+    xy = places if crs == source.crs else reproject_known(places, crs, source.crs)
     grid: Affine = source.transform
-    x, y = xy[:, 0, 0] - grid.c, xy[:, 0, 1] - grid.f  # first of all: it is exact near the origin, and good everywhere
+    x, y = _turned(source, xy[:, 0, 0]) - grid.c, xy[:, 0, 1] - grid.f  # first of all: it is exact near the origin
     size = grid.a * grid.e - grid.b * grid.d
     with np.errstate(invalid="ignore"):
         cols = x / grid.a if grid.b == 0 else (grid.e * x - grid.b * y) / size
         rows = y / grid.e if grid.d == 0 else (grid.a * y - grid.d * x) / size
     return rows, cols
+
+
+def _turned(source: RasterSource, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes as the raster counts them: from -180, from 0, or across the 180th meridian."""
+    if source.crs is None or not source.crs.is_geographic:
+        return x
+    across = source.grid.corners[..., 0]
+    west, east = float(across.min()), float(across.max())
+    with np.errstate(invalid="ignore"):  # of places that are not known
+        return np.where((x >= west) & (x < east), x, west + np.mod(x - west, TURN))
 
 
 def blocks(source: RasterSource, rows: Numbers, cols: Numbers, *, side: int) -> Iterator[tuple[Numbers, Window]]:

@@ -25,7 +25,7 @@ from zoo.io.grid import Grid
 from zoo.io.source import RasterSource
 from zoo.io.table_blocks import Rows
 from zoo.io.tables import TableSource
-from zoo.io.vectors import Places, reproject
+from zoo.io.vectors import Places, reproject_known
 from zoo.options import Sampling
 from zoo.predict.scene import state_of
 from zoo.spec import Fill, InputSpec, Kind
@@ -186,10 +186,8 @@ class PatchFeed:
         rows, cols = around.cells(self.source, _places(sites), sites.crs)
         for members, window in around.blocks(self.source, rows, cols, side=side):
             pixels, valid = self.source.read(window, self.channels)
-            for member in members:
-                row, col = rows[member] - side // 2 - window.row, cols[member] - side // 2 - window.col
-                patches[member] = pixels[:, row : row + side, col : col + side]
-                seen[member] = valid[row : row + side, col : col + side]
+            patches[members] = around.cut(pixels, rows[members], cols[members], window, side=side)
+            seen[members] = around.cut(valid, rows[members], cols[members], window, side=side)
         return patches, seen
 
     def fingerprint(self) -> str:
@@ -209,13 +207,13 @@ def _places(sites: Sites) -> Places:
 
 
 def _lon_lat(sites: Sites) -> NDArray[np.float64]:
-    """(N, 2) longitude and latitude in degrees, not finite where a place is not known."""
+    """(N, 2) longitude from -180 to below 180 and latitude, in degrees, NaN where a place is not known."""
     places = _places(sites)
     assert sites.crs is not None, "places whose CRS is not known are refused, see `zoo.predict.species.check_places`"
-    degrees = np.full((len(places), 2), np.nan)
-    known = np.isfinite(places).all(axis=(1, 2))
-    if known.any():
-        degrees[known] = reproject(places[known], sites.crs)[:, 0]
+    degrees: NDArray[np.float64] = reproject_known(places, sites.crs)[:, 0]
+    longitude = degrees[:, 0]
+    beyond = (longitude < -180) | (longitude >= 180)  # as a grid across the 180th meridian has them
+    longitude[beyond] = (longitude[beyond] + 180) % 360 - 180
     return degrees
 
 
