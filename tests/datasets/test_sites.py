@@ -12,6 +12,8 @@ from own_data import variant_of
 
 from zoo.datasets.blocks import block_cells, block_folds
 from zoo.datasets.dividing import drawn
+from zoo.datasets.layouts.background import open_background
+from zoo.datasets.layouts.site_rows import places_of
 from zoo.datasets.opening import open_dataset
 from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.spec import Band, Fill, InputSpec, Kind, Normalise
@@ -334,6 +336,16 @@ def test_variables_that_the_table_lacks_are_sampled_at_the_sites(climate):
         opened(path, inputs=(WHERE,), covariates="climate", sampling="cubic", **options)
     with pytest.raises(InputError, match="no coordinates at which the rasters could be read"):
         opened(table(climate, "Abies alba\n1\n0\n"), inputs=(CLIMATE,), covariates="climate", **options)
+
+
+def test_background_points_in_degrees_go_with_sites_in_metres(tmp_path):
+    (tmp_path / "points.csv").write_text("lon,lat\n8.2,46.9\n")
+    (tmp_path / "metric.csv").write_text("x,y\n2600000,1200000\n")
+    for name in ("points.csv", "metric.csv"):
+        points = open_background(name, None, tmp_path, None, (), seed=0, crs="EPSG:2056")
+        assert places_of(points)[0] == pytest.approx(
+            (8.2, 46.9) if name == "points.csv" else (7.4386, 46.9511), abs=1e-3
+        )
 
 
 def test_background_points_are_uniform_on_the_ground_where_rasters_have_data(climate):

@@ -20,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+import pyproj
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from zoo.bands import normal_form
 from zoo.errors import InputError
 from zoo.io.grid import LON_LAT
-from zoo.io.source import to_crs
+from zoo.io.source import BEYOND_DATA, to_crs
 from zoo.io.vectors import Places, places_of
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
@@ -34,7 +35,7 @@ PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 DELIMITERS = (",", "\t", ";")
 BLOCK_BYTES = 1 << 21  # of text, ours: pyarrow reads 32 blocks ahead; larger ones are no faster
-BEYOND_DATA = 1e30  # larger numbers are somebody's fill value, as in `zoo.inputs.preprocess`
+LARGEST_DEGREES = (360.0, 90.0)  # of longitude, which some count from 0 on, and latitude
 # Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
 # first two pairs and the last four ids are Darwin Core's.
 LON_LAT_NAMES = (("decimalLongitude", "decimalLatitude"), ("longitude", "latitude"), ("lon", "lat"))
@@ -128,11 +129,12 @@ def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSourc
 
     Args:
         source: a path, a pyarrow table, a pandas or geopandas frame; a `TableSource` is taken as it is.
-        crs: of coordinates named x and y, where the table does not say.
+        crs: of coordinates named x and y, where the table does not say; longitude and latitude may be given a datum.
         held: whether all columns of a file are held, or only those that name and place its rows.
 
     Raises:
-        InputError: the file is missing, empty, or no table; or there are no rows.
+        InputError: the file is missing, empty, or no table; there are no rows; `crs` contradicts the table; or a place in
+            degrees lies beyond the Earth.
     """
     if isinstance(source, TableSource):
         return source
@@ -252,13 +254,16 @@ def _places(data: pa.Table, name: str, crs: Any) -> tuple[Places | None, CRS | N
     told = None if crs is None else to_crs(crs)
     if b"geo" in (data.schema.metadata or {}):
         return _geometry(data, name, told)
-    for pairs, known in ((LON_LAT_NAMES, to_crs(LON_LAT)), (XY_NAMES, _crs_column(data))):
+    degrees = told if told is not None and told.is_geographic else to_crs(LON_LAT)
+    for pairs, known in ((LON_LAT_NAMES, degrees), (XY_NAMES, _crs_column(data))):
         for pair in pairs:
             columns = [_named(data.column_names, (one,)) for one in pair]
             if all(columns) and (told or known):
+                crs = _agreed(f"{name}: the columns {columns[0]} and {columns[1]} are", known, told)
                 plain = TableSource(name=name, data=data)
-                xy = [plain.numbers_exact(str(column)) for column in columns]
-                return np.stack(xy, axis=-1)[:, None], told or known
+                places = np.stack([plain.numbers_exact(str(column)) for column in columns], axis=-1)[:, None]
+                _check_degrees(places, crs, name)
+                return places, crs
     return None, None
 
 
@@ -272,9 +277,42 @@ def _geometry(data: pa.Table, name: str, told: CRS | None) -> tuple[Places | Non
     places = places_of(data[column])
     if places is None or places.shape[1] > 1:
         raise InputError(f"{name}: the geometry is not of points; expected a point per site: take centroids first")
-    if told is not None or "crs" not in facts:
-        return places, told or to_crs(LON_LAT)
-    return places, None if facts["crs"] is None else to_crs(json.dumps(facts["crs"]))
+    stated = facts.get("crs", LON_LAT)
+    known = None if stated is None else to_crs(json.dumps(stated) if isinstance(stated, dict) else stated)
+    crs = _agreed(f"{name}: its geometry is", known, told)
+    _check_degrees(places, crs, name)
+    return places, crs
+
+
+def _agreed(what: str, known: CRS | None, told: CRS | None) -> CRS | None:
+    """The CRS that the table states, else the one that is told, which must not contradict it."""
+    if known is None or told is None or known == told:
+        return known or told
+    if not _pyproj(known).equals(_pyproj(told), ignore_axis_order=True):
+        found, asked = (one.to_string() if one.to_authority() else _pyproj(one).name for one in (known, told))
+        raise InputError(
+            f"{what} in {found}, and --crs says {asked}; leave --crs out, which is of coordinates named x and y. If it is of"
+            f" another source, say of which input: --crs INPUT={asked}"
+        )
+    return known
+
+
+def _pyproj(crs: CRS) -> pyproj.CRS:
+    return pyproj.CRS(crs.to_wkt())
+
+
+def _check_degrees(places: Places, crs: CRS | None, name: str) -> None:
+    """Raise for a place that no longitude and latitude can be."""
+    if crs is None or not crs.is_geographic or crs.units_factor[0].lower() != "degree":
+        return
+    beyond = np.abs(places[:, 0]) > LARGEST_DEGREES
+    if beyond.any():
+        row, axis = np.argwhere(beyond)[0].tolist()
+        raise InputError(
+            f"{name}: the {('longitude', 'latitude')[axis]} in row {row + 1} is {places[row, 0, axis]:g}, expected degrees from"
+            f" {-LARGEST_DEGREES[axis]:g} to {LARGEST_DEGREES[axis]:g}. Are longitude and latitude swapped, has a decimal point"
+            " slipped, or are these metres (columns x, y and --crs)? Leave the cell empty where a place is not known"
+        )
 
 
 def _crs_column(data: pa.Table) -> CRS | None:

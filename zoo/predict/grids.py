@@ -14,6 +14,7 @@ from zoo.errors import ConfigError
 from zoo.io.grid import Grid
 from zoo.io.rasters import open_raster
 from zoo.io.source import to_crs
+from zoo.io.tables import LARGEST_DEGREES
 
 DEGREES = "EPSG:4326"  # of rasters, longitude first
 BOX = 5  # numbers: west, south, east, north, step
@@ -22,7 +23,6 @@ WRITTEN = "W,S,E,N,STEP in degrees (5.9,45.8,10.5,47.9,0.01), W,S,E,N,STEP,EPSG:
 MOST_CELLS = 10_000_000_000
 MOST_SIDE = 2**31 - 1
 SLACK = 1e-6  # of a cell, ours: 0.3 / 0.1 is a whole number of steps
-LARGEST_DEGREES = (360.0, 90.0)
 
 
 def grid_of(told: Any) -> Grid:

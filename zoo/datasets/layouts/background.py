@@ -54,13 +54,15 @@ def open_background(
         sources: of predictors; points are drawn where all their rasters have data.
         patches: inputs that are read around points, which have data where a band has.
         seed: of the draws.
-        crs: of a table's coordinates named x and y.
+        crs: of a table's coordinates named x and y, where it does not say.
 
     Raises:
         InputError: the table cannot be read, or the rasters have no data where the sites lie.
     """
     if isinstance(asked, str):
-        opened = open_table(folder / Path(asked).expanduser(), crs=crs)
+        opened = open_table(folder / Path(asked).expanduser())
+        if opened.crs is None:  # else `crs`, which is that of the sites, is not said of it
+            opened = open_table(folder / Path(asked).expanduser(), crs=crs)
     else:
         opened = _drawn_table(asked, places_of(sites), sources, patches, seed)
     rows = np.arange(len(opened))
