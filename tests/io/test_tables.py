@@ -86,3 +86,24 @@ def test_places_beyond_the_earth_are_refused_by_row(lon, lat, told):
 def test_places_at_the_edge_and_unknown_ones_are_taken():
     sites = pd.DataFrame({"lon": [-180, 359.5, np.nan], "lat": [90, -90, 46]})
     assert len(open_table(sites).places) == 3
+
+
+# -------------------------------------------------------------------------------------------------------- fingerprints
+
+
+def test_slices_of_a_table_are_told_apart():
+    kinds = pa.array(["a", "b", "a", "b"]).dictionary_encode()
+    table = pa.table({"x": [1.0, 2.0, 3.0, 4.0], "name": ["i", "j", "k", "l"], "here": [True, False, False, True]})
+    table = table.append_column("kind", kinds)
+    for names in (["x"], ["name"], ["here"], ["x", "name", "here", "kind"]):
+        some = table.select(names)
+        first, last = (open_table(some.slice(start, 2)).fingerprint() for start in (0, 2))
+        assert first != last
+        assert open_table(some.slice(0, 2)).fingerprint() == first
+
+
+def test_dictionaries_are_told_apart():
+    def fingerprint(words):
+        return open_table(pa.table({"x": pa.DictionaryArray.from_arrays([0, 1], words)})).fingerprint()
+
+    assert fingerprint([1.0, 2.0]) == fingerprint([1.0, 2.0]) != fingerprint([1.0, 3.0])

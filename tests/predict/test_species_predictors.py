@@ -14,9 +14,11 @@ from rasterio.warp import transform
 from test_species import CLIMATE, SPECIES, TRANSFORM, Logistic, expected, frame, predicted, sigmoid, write
 from toy_species import PATCH, species_model
 
+import zoo
 from zoo.errors import ConfigError, InputError, OutputError, ZooWarning
 from zoo.io.grid import Grid
 from zoo.predict.grids import grid_of
+from zoo.predict.scene import state_of
 from zoo.predict.species_maps import file_names
 from zoo.spec import Band, Normalise
 
@@ -415,3 +417,12 @@ def test_the_command_takes_the_same_options(rasters, tmp_path, zoo_command):
     table = pd.read_csv(tmp_path / "out.csv")
     assert len(table) == 40
     assert table["Virtualis calida"].between(0, 1).all()
+
+
+def test_an_array_is_told_from_one_that_lies_elsewhere():
+    def told(pixels=0, crs="EPSG:32632", west=4e5, **facts):
+        filled = np.full((1, 2, 2), pixels, "float32")
+        return state_of(zoo.open_array(filled, names=["a"], crs=crs, transform=from_origin(west, 5e6, 10, 10), **facts))
+
+    assert told() == told()
+    assert len({told(), told(pixels=1), told(crs="EPSG:32633"), told(west=5e5), told(nodata=-9)}) == 5

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 from toy_species import SPECIES, Logistic, species_model
 
-from zoo.errors import InputError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError
 from zoo.predict import species
 from zoo.predict.species import most_probable
 
@@ -153,3 +154,13 @@ def test_a_species_called_as_the_column_of_sites_is_told_before_the_work():
         model.predict(frame(3))
     assert Logistic.seen == []
     assert model.predict(frame(3), top=3).table["species"].to_pylist().count("id") == 3
+
+
+def test_another_slice_of_a_table_does_not_go_on_with_the_first(tmp_path):
+    table, out = pa.Table.from_pandas(frame(512)), tmp_path / "species.parquet"
+    Logistic.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        species_model().predict(table.slice(0, 256), out, batch_size=1)
+    Logistic.stop_after = None
+    with pytest.raises(ConfigError, match="parts of other work"):
+        species_model().predict(table.slice(256, 256), out, batch_size=1, resume=True)

@@ -8,6 +8,7 @@ them (https://dwc.tdwg.org/terms/#location), or in the point geometry of a GeoPa
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import zlib
@@ -35,6 +36,7 @@ PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 DELIMITERS = (",", "\t", ";")
 BLOCK_BYTES = 1 << 21  # of text, ours: pyarrow reads 32 blocks ahead; larger ones are no faster
+HASHED_ROWS = 65_536  # of a table in memory at a time
 LARGEST_DEGREES = (360.0, 90.0)  # of longitude, which some count from 0 on, and latitude
 # Names of coordinates in longitude and latitude, of coordinates in a CRS of their own, and of what names a site. The
 # first two pairs and the last four ids are Darwin Core's.
@@ -109,12 +111,24 @@ class TableSource:
         """What tells this table from another."""
         if self.file is not None:
             return f"{len(self)} x {','.join(self.columns)} {_file_sum(self.file):08x}"
-        sums = 0
-        for batch in self.data.to_batches():
-            for column in batch.columns:
-                for buffer in column.buffers():
-                    sums = sums if buffer is None else zlib.crc32(buffer, sums)
-        return f"{len(self)} x {','.join(self.columns)} {sums:08x}"
+        told = _Sum()
+        with pa.ipc.new_stream(pa.PythonFile(told, "w"), self.data.schema) as stream:
+            stream.write_table(self.data, max_chunksize=HASHED_ROWS)  # of slices and dictionaries what they hold
+        return f"{len(self)} x {','.join(self.columns)} {told.total:08x}"
+
+
+class _Sum(io.RawIOBase):
+    """A file of which only the checksum is kept."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.total = zlib.crc32(data, self.total)
+        return memoryview(data).nbytes
 
 
 def is_table(source: Any) -> bool:

@@ -135,13 +135,14 @@ def no_data(scene: Scene) -> InputError:
 
 
 def state_of(source: RasterSource) -> str:
-    """Whole path, size and time of a file; a checksum of an array; something new for what can be neither."""
+    """Whole path, size and time of a file; of an array a checksum, its place and scale; else something new."""
     path, pixels = getattr(source, "path", None), getattr(source, "pixels", None)
     if path is not None and Path(path).exists():
         stat = Path(path).stat()
         return f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns}"
     if isinstance(pixels, np.ndarray):
-        return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
+        facts = (source.dtype, source.grid, source.nodata_by_band, source.scales, source.offsets)
+        return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x} {facts}"
     return path or str(uuid.uuid4())
 
 
