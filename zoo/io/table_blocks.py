@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from zoo.errors import InputError
-from zoo.io.tables import PARQUET_SUFFIXES, SUFFIXES, TableSource, stream_csv
+from zoo.io.tables import TableSource, check_columns, is_parquet, readable, stream_csv
 
 KINDS_BYTES = 1 << 24  # of text; ours: kinds of columns are decided by the first block, which most tables fit into
 BLOCK_ROWS = 1 << 16  # of Parquet
@@ -40,11 +39,9 @@ def columns_of(path: Path) -> Columns:
     Raises:
         InputError: it cannot be read, or no column holds numbers.
     """
-    with _readable(path):
-        schema = pq.read_schema(path) if _is_parquet(path) else stream_csv(path, block_bytes=KINDS_BYTES).schema
-    doubled = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{path.name} has two columns called {doubled[0]!r}; rename one of them, or delete it")
+    with readable(path) as parquet:
+        schema = pq.read_schema(path) if parquet else stream_csv(path, block_bytes=KINDS_BYTES).schema
+    check_columns(path.name, schema.names)
     numbers = tuple(field.name for field in schema if _is_number(field.type))
     others = tuple(name for name in schema.names if name not in numbers)
     if not numbers:
@@ -61,10 +58,10 @@ def blocks_of(path: Path, columns: Sequence[str]) -> Iterator[dict[str, NDArray[
     Raises:
         InputError: the file is damaged, or a cell holds no number.
     """
-    with _readable(path):
+    with readable(path) as parquet:
         batches = (
             pq.ParquetFile(path).iter_batches(batch_size=BLOCK_ROWS, columns=[*columns])
-            if _is_parquet(path)
+            if parquet
             else stream_csv(path, dict.fromkeys(columns, pa.float64()))
         )
         for batch in batches:
@@ -153,10 +150,10 @@ class Rows:
         table, wanted = self._table, [column for column in self._columns if column is not None]
         if table.file is None:
             yield table.data
-        elif _is_parquet(table.file):
+        elif is_parquet(table.file):
             kinds = pq.read_schema(table.file)
             self._check([name for name in wanted if not _is_number(_value_type(kinds.field(name).type))])
-            with _readable(table.file):
+            with readable(table.file):
                 file = pq.ParquetFile(table.file, buffer_size=PAGE_BYTES, pre_buffer=False)
                 for batch in file.iter_batches(batch_size=size, columns=wanted):
                     yield pa.Table.from_batches([batch])
@@ -164,7 +161,7 @@ class Rows:
             yield from self._csv(table.file, wanted)
 
     def _csv(self, file: Path, wanted: list[str]) -> Iterator[pa.Table]:
-        with _readable(file):
+        with readable(file):
             kinds = stream_csv(file).schema
             types = {name: _csv_type(kinds.field(name).type) for name in wanted}
             try:
@@ -178,24 +175,6 @@ class Rows:
         """Raise if one of the columns holds something other than numbers."""
         for column in columns:
             self._table.numbers_exact(column)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turns what pyarrow raises into an `InputError`."""
-    if not path.is_file() or not path.stat().st_size:
-        found = "is empty (0 bytes)" if path.is_file() else "does not exist"
-        raise InputError(f"{path} {found}; expected a table ({', '.join(SUFFIXES)})")
-    try:
-        yield
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as err:
-        raise InputError(
-            f"{path} cannot be read as a table: {err}; correct that row, or export the table again"
-        ) from err
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.name.lower().endswith(PARQUET_SUFFIXES)
 
 
 def _is_number(kind: pa.DataType) -> bool:

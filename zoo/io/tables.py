@@ -138,6 +138,11 @@ def is_table(source: Any) -> bool:
     return isinstance(source, pa.Table | TableSource) or (hasattr(source, "columns") and hasattr(source, "iloc"))
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether a table is Parquet, by its name."""
+    return path.name.lower().endswith(PARQUET_SUFFIXES)
+
+
 def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSource:
     """Read a table.
 
@@ -161,18 +166,19 @@ def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSourc
     else:
         file, name = Path(source), Path(source).name
         names, metadata = _header(file)
-        _check_columns(name, names)
+        check_columns(name, names)
         data = _read(file, _naming(names, metadata)).replace_schema_metadata(metadata)
     if data.num_rows == 0:
         raise InputError(
             f"{name} holds no rows (columns: {_listed(names or data.column_names)}); expected a row per site"
         )
-    _check_columns(name, data.column_names)
+    check_columns(name, data.column_names)
     places, found = _places(data, name, crs)
     return TableSource(name=name, data=data, file=file, names=tuple(names), places=places, crs=found)
 
 
-def _check_columns(name: str, columns: Sequence[str]) -> None:
+def check_columns(name: str, columns: Sequence[str]) -> None:
+    """Raise `InputError` if two columns have one name."""
     doubled = sorted({column for column in columns if columns.count(column) > 1})
     if doubled:
         raise InputError(f"{name} has two columns called {doubled[0]!r}; rename one of them, or delete it")
@@ -188,15 +194,15 @@ def _naming(names: Sequence[str], metadata: Mapping[bytes, bytes]) -> list[str]:
 
 def _header(path: Path) -> tuple[list[str], Mapping[bytes, bytes]]:
     """Names of a file's columns, and what it says of them."""
-    with _readable(path) as is_parquet:
-        schema = pq.read_schema(path) if is_parquet else stream_csv(path).schema
+    with readable(path) as parquet:
+        schema = pq.read_schema(path) if parquet else stream_csv(path).schema
     return schema.names, schema.metadata or {}
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     """All columns of a file, or some."""
-    with _readable(path) as is_parquet:
-        if is_parquet:
+    with readable(path) as parquet:
+        if parquet:
             return pq.read_table(path, columns=columns)
         if columns:  # to infer kinds from all rows, `read_csv` holds the whole text
             kinds = stream_csv(path).schema
@@ -207,7 +213,7 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[bool]:
+def readable(path: Path) -> Iterator[bool]:
     """Within the block, what pyarrow raises of the file is an `InputError`; whether it is Parquet by its name."""
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
@@ -218,11 +224,11 @@ def _readable(path: Path) -> Iterator[bool]:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); expected a table with a row per site. Export it again")
     try:
-        yield path.name.lower().endswith(PARQUET_SUFFIXES)
+        yield is_parquet(path)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as err:
         raise InputError(
             f"{path} is no table that can be read: {err}; expected {', '.join(SUFFIXES)} by its contents too,"
-            " with text in UTF-8. Export it again"
+            " with text in UTF-8. Correct that row, or export the table again"
         ) from err
 
 
