@@ -465,3 +465,17 @@ def test_a_crop_and_its_footprint_agree():
     corners = [[500_480, 4_999_680], [500_480, 4_999_040], [501_280, 4_999_040], [501_280, 4_999_680]]
     assert GRID.footprint(window).tolist() == corners
     assert GRID.crop(window).corners.tolist() == corners
+
+
+def test_rows_are_a_data_frame_with_their_places_and_print_in_a_line():
+    rows = RowsResult(
+        table=pa.table({"id": ["a", "b"], "score": [0.5, None]}),
+        places=np.array([[[1.0, 2.0]], [[3.0, 4.0]]]),
+        crs=UTM,
+        provenance=MADE,
+    )
+    assert repr(rows) == "RowsResult(2 rows of id, score, EPSG:32632)"
+    frame = rows.to_pandas()
+    assert list(frame.columns) == ["id", "score", "x", "y", "crs"]
+    assert frame["y"].tolist() == [2.0, 4.0]
+    assert frame["score"].isna().tolist() == [False, True]

@@ -172,6 +172,11 @@ def test_options_hold_for_all_inputs_or_for_each_its_own():
         options.check_inputs(["s1", "optical"])
 
 
+def test_one_name_is_a_list_of_one():
+    assert Options.of({"species": "Abies alba"}).species == ("Abies alba",)
+    assert Options.of({"templates": "a photo, taken of {}"}).templates == ("a photo, taken of {}",)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -181,7 +186,7 @@ def test_options_hold_for_all_inputs_or_for_each_its_own():
         ({"scale": "0.1"}, "scale is '0.1', a str; expected a number"),
         ({"sensor": 2}, "sensor is 2, a int; expected a text"),
         ({"bands": 3}, "bands is 3, a int; expected a list of texts"),
-        ({"classes": "forest"}, "classes is 'forest', a str; expected a list of texts"),
+        ({"classes": 3}, "classes is 3, a int; expected a list of texts"),
         ({"float16": "yes"}, "float16 is 'yes', a str; expected True or False"),
         ({"window": {"s1": 224}}, "window is .* expected a whole number"),
     ],

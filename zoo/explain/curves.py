@@ -67,7 +67,7 @@ class Curve:
     seen: Numbers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Curves(RowsResult):
     """A row per predictor, way (`alone`, `profile`), species and value.
 

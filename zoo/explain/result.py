@@ -89,7 +89,7 @@ def save_figure(figure: Figure, path: Path, provenance: Provenance) -> Path:
     return path
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Explanation(RowsResult):
     """What each group of predictors adds: a row per site, species and group, or per species and group of a score.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from rasterio.crs import CRS
 
-from zoo.errors import MissingDependency
+from zoo.errors import MissingDependency, some
 from zoo.io import vectors
 from zoo.io.grid import LON_LAT
 from zoo.io.source import to_crs
@@ -20,11 +20,13 @@ from zoo.results.provenance import Provenance, save_by_plugin
 
 if TYPE_CHECKING:
     import geopandas
+    import pandas as pd
 
 EXTENSIONS = vectors.EXTENSIONS
+SHOWN = 5  # ours: columns that are named where a result is printed
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RowsResult:
     """Rows of a table, and where each lies.
 
@@ -40,6 +42,10 @@ class RowsResult:
     places: vectors.Places | None = None
     crs: CRS | None = None
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        where = "" if self.places is None else ", in pixels" if self.crs is None else f", {self.crs.to_string()[:40]}"
+        return f"{type(self).__name__}({len(self)} rows of {some(self.table.column_names, SHOWN)}{where})"
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -67,6 +73,14 @@ class RowsResult:
                     with whole(path.with_name(f"{path.name}-metadata.json")) as told:
                         told.write_text(vectors.csv_metadata(path.name, tags), encoding="utf-8")
         return path
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a DataFrame with the columns of a CSV: `x`, `y` and `crs` too where they lie somewhere; needs pandas."""
+        table = self.table if self.places is None else vectors.with_centres(self.table, self.places, self.crs)
+        try:
+            return table.to_pandas()
+        except ImportError as err:
+            raise MissingDependency("to_pandas() needs pandas: pip install pandas") from err
 
     def to_geopandas(self) -> geopandas.GeoDataFrame:
         """The rows as a GeoDataFrame; needs geopandas."""
