@@ -35,17 +35,20 @@ def grid_of(told: Any) -> Grid:
             beyond the box.
 
     Raises:
-        ConfigError: it is none of these, the box is empty or reversed, or has too many cells.
+        ConfigError: it is none of these, has no CRS, the box is empty or reversed, or has too many cells.
         InputError: the file cannot be read, or has no CRS.
     """
     if isinstance(told, Grid):
+        if told.crs is None:
+            raise ConfigError("the grid has no CRS, so nobody knows where it lies; expected Grid(..., crs=...)")
         return told
     if isinstance(told, str | os.PathLike):
-        parts: Sequence[Any] = os.fspath(told).split(",")
+        name = os.fspath(told)
+        if os.path.exists(name) or name.startswith("/vsi") or "://" in name:
+            return open_raster(name, require_crs=True).grid
+        parts: Sequence[Any] = name.split(",")
         if len(parts) < BOX:
-            if not os.path.exists(told) and not str(told).startswith("/vsi") and "://" not in str(told):
-                raise ConfigError(f"the grid {str(told)!r} is neither a box nor a file; expected {WRITTEN}")
-            return open_raster(told, require_crs=True).grid
+            raise ConfigError(f"the grid {name!r} is neither a box nor a file; expected {WRITTEN}")
     else:
         parts = tuple(told) if isinstance(told, Sequence) else (told,)
     try:
@@ -56,12 +59,13 @@ def grid_of(told: Any) -> Grid:
         raise ConfigError(f"the grid {_shown(parts)} has {len(parts)} parts; expected {WRITTEN}")
     crs = to_crs(parts[BOX] if len(parts) > BOX else DEGREES)
     _check(box, crs, parts)
-    height, width = (max(math.ceil(extent / step - SLACK), 1) for extent in (north - south, east - west))
-    if height * width > MOST_CELLS or max(height, width) > MOST_SIDE:
+    sides = (max((north - south) / step - SLACK, 1), max((east - west) / step - SLACK, 1))
+    if max(sides) > MOST_SIDE or math.prod(map(math.ceil, sides)) > MOST_CELLS:
         raise ConfigError(
-            f"the grid {_shown(parts)} has {height:,} x {width:,} cells; expected at most {MOST_CELLS:,}: take a larger step"
+            f"the grid {_shown(parts)} has {sides[0]:,.0f} x {sides[1]:,.0f} cells; expected at most {MOST_CELLS:,}: take a larger step"
             f" or a smaller box. The step is in {_unit(crs)}"
         )
+    height, width = map(math.ceil, sides)
     return Grid(height=height, width=width, crs=crs, transform=Affine(step, 0, west, 0, -step, north))
 
 
