@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from pathlib import PurePath
 from typing import Any, Literal, get_args
 
 from zoo.errors import ConfigError
@@ -15,7 +14,7 @@ Precision = Literal["fp32", "bf16"]
 Format = Literal["tif", "png"]
 Sampling = Literal["cell", "nearest", "bilinear"]
 PER_INPUT = ("bands", "sensor", "scale", "offset", "baseline", "nodata", "crs", "covariates")
-PLACES = ("covariates", "grid")  # may be paths, of which provenance keeps the name alone
+PLACES = ("covariates", "grid")  # may be paths or opened, of which provenance keeps the name alone
 LEAST = {"batch_size": 1, "workers": 1, "halo": 0, "window": 1, "top": 1, "max_points": 1}
 SHARES = ("min_score", "dor")
 KINDS: Mapping[Any, tuple[tuple[str, ...], str]] = {
@@ -175,7 +174,9 @@ def _plain(name: str, value: Any) -> Any:
     for kind, (names, expected) in KINDS.items():
         if name not in names:
             continue
-        strange = isinstance(value, bool) if kind in (Integral, Real) else kind is Sequence and isinstance(value, str)
+        if kind is Sequence and isinstance(value, str):
+            return (value,)  # a list of one
+        strange = isinstance(value, bool) and kind in (Integral, Real)
         if strange or not isinstance(value, kind):
             raise ConfigError(f"{name} is {value!r}, a {type(value).__name__}; expected {expected}")
         return {Integral: int, Real: float, Sequence: tuple}.get(kind, kind)(value)
@@ -187,4 +188,9 @@ def _recorded(value: Any, *, places: bool = False) -> str:
         return "; ".join(f"{name}={_recorded(part, places=places)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return ",".join(_recorded(part, places=places) for part in value)
-    return PurePath(value).name if places and isinstance(value, str | PurePath) else str(value)
+    if places and not isinstance(value, Real):
+        from zoo.io.grid import Grid
+        from zoo.io.sources import label
+
+        return str(value) if isinstance(value, Grid) else label(value)
+    return str(value)
