@@ -90,7 +90,7 @@ def _map_each(job: SpeciesJob, out: Path, bands: MapBands) -> Path:
     with _computed(job, out, job.probabilities, bands, job.plan("maps")) as windows:
         for number, first in enumerate(range(0, len(files), TOGETHER)) if windows.is_main else ():
             mark, chosen = len(windows.tiles) + number, slice(first, min(first + TOGETHER, len(files)))
-            if not windows.work.has(mark):
+            if not (windows.work.has(mark) and all(file.is_file() for file in files[chosen])):
                 _write_some(job, windows, files[chosen], replace(bands, names=bands.names[chosen]), chosen)
                 windows.work.save(mark, {"written": np.ones(1, np.uint8)})
     return out
@@ -137,6 +137,10 @@ def file_names(species: Sequence[str]) -> list[str]:
 
 def check_folder(out: Path) -> None:
     """Raise `OutputError` unless maps can be written to a folder of that name, before any work is done for them."""
+    if not out.resolve().name:
+        raise OutputError(
+            f"{out} is the root of a disk, beside which no unfinished work can be kept; name a folder in it"
+        )
     there = next(one for one in (out, *out.absolute().parents) if one.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise OutputError(f"cannot write maps to the folder {out}: {there} is no folder that you may write to")

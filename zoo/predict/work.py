@@ -164,7 +164,7 @@ def session(out: Path | None, plan: Mapping[str, Any], *, resume: bool = False, 
     crew = processes() if share else Alone()
     if out is None and crew.num_processes > 1:
         raise ConfigError("results in memory are for one process; name an output file, or run one process")
-    folder = Path(tempfile.mkdtemp(prefix="zoo-")) if out is None else out.with_name(out.name + ".parts")
+    folder = Path(tempfile.mkdtemp(prefix="zoo-")) if out is None else _beside(out)
     work = Work(folder, plan, crew)
     if crew.is_main_process:
         work.begin(resume=resume)
@@ -180,3 +180,9 @@ def session(out: Path | None, plan: Mapping[str, Any], *, resume: bool = False, 
     wait_for_all(crew)
     if crew.is_main_process:
         work.discard()
+
+
+def _beside(out: Path) -> Path:
+    """Where the parts of an output are kept."""
+    named = out.resolve() if out.name in ("", "..") else out  # `.` is a folder too
+    return named.with_name(f"{named.name}.parts")
