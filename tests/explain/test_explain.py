@@ -389,6 +389,17 @@ def test_species_methods_and_options_that_cannot_be_are_told_why(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_grid_and_a_ranking_are_not_of_sites(tmp_path):
+    for told, error, why in (
+        ({"grid": "6,46,7,47,0.5"}, InputError, "--grid is of a map .*DataFrame is a table"),
+        ({"grid": "6,46,7,47,0.5", "curves": True}, InputError, "--grid is of a map"),
+        ({"top": 2}, ConfigError, "top is of `predict`"),
+    ):
+        with pytest.raises(error, match=why):
+            additive_model().explain(frame(3), tmp_path / "why.csv", species=["Poa alpina"], **told)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_neither_the_answer_nor_its_plot_replaces_a_source(tmp_path, stack):
     sites, picture = tmp_path / "sites.csv", tmp_path / "layer.png"
     labelled(20).to_csv(sites, index=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from toy_species import PATCH, species_model
 import zoo
 from zoo.errors import ConfigError, InputError, OutputError, ZooWarning
 from zoo.io.grid import Grid
+from zoo.io.rasters import open_raster
+from zoo.options import Options
 from zoo.predict.grids import grid_of
 from zoo.predict.scene import state_of
 from zoo.predict.species_maps import file_names
@@ -315,8 +319,10 @@ def test_a_raster_gives_its_grid_and_nothing_else(rasters, tmp_path):
         ("6,45,10,47,a", "no five numbers in front"),
         ("6,45,10,47,1,EPSG:2056,3", "has 7 parts"),
         ("2600000,1200000,2700000,1300000,100", r"beyond the Earth in degrees; .*2600000,.*,100,EPSG:2056"),
+        ("6,45,10,47,1e-320", r"has inf x inf cells; expected at most"),
         ("nowhere.tif", "neither a box nor a file"),
         (5, "no five numbers"),
+        (Grid(height=2, width=2), r"has no CRS.*expected Grid\(\.\.\., crs="),
     ],
 )
 def test_grids_that_cannot_be_are_told_why(rasters, tmp_path, told, why):
@@ -324,6 +330,12 @@ def test_grids_that_cannot_be_are_told_why(rasters, tmp_path, told, why):
     with pytest.raises(ConfigError, match=why):
         species_model().predict(rasters[2], tmp_path / "map.tif", grid=told)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_raster_with_commas_in_its_path_is_no_box(rasters, tmp_path):
+    like = write(tmp_path / "6,45,10,47,0.1" / "like.tif", np.zeros((1, 4, 5)), transform=from_origin(7, 46, 0.2, 0.2))
+    assert grid_of(like) == grid_of(str(like)) == grid_of(rasters[2] / ".." / "6,45,10,47,0.1" / "like.tif")
+    assert (grid_of(like).height, grid_of(like).width) == (4, 5)
 
 
 def test_a_grid_beside_the_rasters_leaves_nothing(rasters, tmp_path):
@@ -377,6 +389,59 @@ def test_species_that_were_written_are_not_written_again(rasters, tmp_path, monk
     assert opened == ["Poa_alpina.tif", "Olea_europaea.tif", "Salix_alba.tif", "Salix_alba.tif"]
     assert Logistic.seen == []
     assert len([*(tmp_path / "maps").iterdir()]) == 3
+
+
+def test_maps_that_went_missing_are_written_again(rasters, tmp_path, monkeypatch):
+    from zoo.predict import species_maps
+
+    monkeypatch.setattr(species_maps, "TOGETHER", 1)
+    write_some, stopped = species_maps._write_some, []
+
+    def one_alone(*given):
+        if stopped:
+            raise KeyboardInterrupt
+        stopped.append(write_some(*given))
+
+    monkeypatch.setattr(species_maps, "_write_some", one_alone)
+    with pytest.raises(KeyboardInterrupt):
+        species_model().predict(rasters[2], tmp_path / "maps")
+    shutil.rmtree(tmp_path / "maps")
+    monkeypatch.setattr(species_maps, "_write_some", write_some)
+    species_model().predict(rasters[2], tmp_path / "maps", resume=True)
+    assert len([*(tmp_path / "maps").iterdir()]) == 3
+
+
+def test_maps_go_to_the_folder_in_which_one_is(rasters, tmp_path, monkeypatch):
+    (tmp_path / "maps" / "deep").mkdir(parents=True)
+    for here, out in (("maps", "."), ("maps/deep", "..")):
+        monkeypatch.chdir(tmp_path / here)
+        assert species_model().predict(rasters[2], Path(out), species=[SPECIES[0]], grid="6,46,7,47,0.5") == Path(out)
+        (tmp_path / "maps" / "Poa_alpina.tif").unlink()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["covariates", "maps"]
+    assert [item.name for item in (tmp_path / "maps").rglob("*")] == ["deep"]
+    with pytest.raises(OutputError, match="is the root of a disk"):
+        species_model().predict(rasters[2], Path("/"))
+
+
+def test_the_best_species_are_of_sites_not_of_maps(rasters, tmp_path):
+    for out in (None, tmp_path / "map.tif", tmp_path / "maps"):
+        with pytest.raises(InputError, match=r"--top ranks the species of each site .*covariates is rasters"):
+            species_model().predict(rasters[2], out, top=1)
+    assert [item.name for item in tmp_path.iterdir()] == ["covariates"]
+
+
+def test_rasters_in_memory_and_opened_ones_are_recorded_by_name(rasters, tmp_path):
+    opened = open_raster(rasters[2] / "deep" / "BIO12.tif")
+    array = zoo.open_array(np.zeros((1, 64, 64)), names=["bio_12"], crs="EPSG:4326", transform=TRANSFORM, name="rain")
+    grid = grid_of("6,46,7,47,0.5")
+    told = Options.of(
+        {"covariates": {"a": opened, "b": [array, "x/y.tif"], "c": np.zeros(5000)}, "grid": grid}
+    ).recorded()
+    assert told["covariates"] == "a=BIO12.tif; b=rain,y.tif; c=ndarray"
+    assert told["grid"] == str(grid)
+    assert Options.of({"grid": (6, 46, 7, 47, 0.5), "nodata": -9}).recorded()["grid"] == "6,46,7,47,0.5"
+    table = species_model().predict(sites_in(), covariates=array, predictors=["bio_12"])
+    assert table.provenance.options["covariates"] == "rain"
 
 
 def test_many_species_go_to_a_folder(rasters, tmp_path):

@@ -41,6 +41,8 @@ def explain(
     """See `Model.explain`."""
     if model.task is not Task.SDM:
         raise ConfigError(f"{model.name}: `explain` does not know the task {model.task.value!r} yet")
+    if options.top is not None:
+        raise ConfigError("top is of `predict`; an explanation is of the species that are named: leave it out")
     for path in (out, plot):
         if path is not None:
             check_writable(path)

@@ -72,17 +72,17 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
             f' --species "{model.variant.classes[0]},{model.variant.classes[1]}", or name a folder for a map of each'
         )
     table, job = open_job(model, source, options, chosen, model.provenance(options.recorded()))
+    if table is None and options.top is not None:
+        raise InputError(
+            f"--top ranks the species of each site of a table, and {job.what} is rasters; leave it out, say which species"
+            " the map shows with --species, or give a table of sites"
+        )
     if table is None and (wants_map or wants_each or out is None):
         return map_species(job, out)
     if table is None:
         raise InputError(
             f"found rasters, expected a table of sites for {out and out.name}; name the output .tif for a map, or give"
             " a table of sites and the rasters with --input"
-        )
-    if options.grid is not None:
-        raise InputError(
-            f"--grid is of a map of predictor rasters, and {table.name} is a table of sites; leave it out, or give the"
-            " rasters"
         )
     if wants_map:
         raise InputError(

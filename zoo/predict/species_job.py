@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo.errors import InputError
 from zoo.forward import answers_some
 from zoo.io.sources import label
 from zoo.io.tables import TableSource
@@ -116,9 +117,14 @@ def open_job(
         provenance: of what will be made.
 
     Raises:
-        InputError: the source does not fit.
+        InputError: the source does not fit, or a grid is asked for of sites.
     """
     table, feeds = open_feeds(model, source, options)
+    if table is not None and options.grid is not None:
+        raise InputError(
+            f"--grid is of a map of predictor rasters, and {table.name} is a table of sites; leave it out, or give the"
+            " rasters"
+        )
     what = f"{model.spec.name} {label(source)}"
     job = SpeciesJob(model=model, feeds=feeds, chosen=chosen, options=options, provenance=provenance, what=what)
     return table, job
