@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import InputError, ZooWarning, some
+from zoo.inputs.radiometry import LinearMap, Radiometry, radiometry
 from zoo.inputs.units import same_unit
-from zoo.inputs.variables import SHOWN, find_variables, has_any, match_variables
+from zoo.inputs.variables import SHOWN, find_variables, match_variables
+from zoo.io.photographs import PhotoSource
 from zoo.io.rasters import open_source
 from zoo.io.source import RasterSource
 from zoo.io.sources import expand, is_collection, label
@@ -25,9 +28,7 @@ def layers_of(
     told: Sequence[str] | str | None = None,
     crs: Any = None,
     nodata: float | None = None,
-    dispensable: bool = False,
-    where: str | None = None,
-) -> tuple[Layer | None, ...] | None:
+) -> tuple[Layer | None, ...]:
     """Raster and channel of each variable of an input, matched by name.
 
     A band is called what it says of itself; the only band of a file that says nothing, what the file is called.
@@ -37,22 +38,18 @@ def layers_of(
         item: a raster, a folder of rasters (at any depth), a glob pattern, or a list of files.
         told: names of all bands in their order, where the files say nothing; see `match_variables`.
         crs: of the rasters, where they do not say.
-        nodata: value of missing cells, where they do not say.
-        dispensable: whether there may be no variable at all.
-        where: how messages call the source; `None` = by its file name.
+        nodata: value of missing cells, besides the rasters' own; `None` = the input's, where they do not say.
 
     Returns:
-        In the input's order, `None` for a variable that is not there; `None` for all where none is and none need be.
+        In the input's order, `None` for a variable that is not there.
 
     Raises:
-        InputError: nothing can be read, a raster has no CRS, or variables are missing or there twice.
+        InputError: nothing can be read, variables are missing or there twice, or `check_layers` finds one wanting.
     """
     layers, names = open_layers(spec, item, crs=crs, nodata=nodata)
-    if dispensable and not has_any(spec, names, told=told):
-        return None
-    matched = match_variables(spec, names, told=told, where=where or label(item))
+    matched = match_variables(spec, names, told=told, where=label(item))
     found = [None if place is None else layers[place] for place in matched.place]
-    check_units(spec, dict(zip(spec.band_ids, found, strict=True)))
+    check_layers(spec, dict(zip(spec.band_ids, found, strict=True)))
     return tuple(found)
 
 
@@ -71,21 +68,29 @@ def find_layers(
     layers, names = open_layers(spec, item, crs=crs, nodata=nodata)
     places = find_variables(spec, names, told=told, where=label(item))
     found = {name: layers[place] for name, place in places.items()}
-    check_units(spec, found)
+    check_layers(spec, found)
     return found, names
 
 
-def check_units(spec: InputSpec, layers: Mapping[str, Layer | None]) -> None:
-    """Compare the units that rasters state with the model's; one that zoo does not know is told in a warning.
+def check_layers(spec: InputSpec, layers: Mapping[str, Layer | None]) -> None:
+    """Look where the rasters of variables lie, and compare the units that they state with the model's.
 
     Raises:
-        InputError: a raster is in another unit.
+        InputError: a raster has no CRS, or is in another unit; a unit that zoo does not know is told in a warning.
     """
     doubts = []
     for band in spec.bands:
-        source, channel = layers.get(band.id) or (None, 0)
-        unit = source.units[channel] if source is not None else None
-        if source is None or not unit or (same := same_unit(unit, band.unit)):
+        layer = layers.get(band.id)
+        if layer is None:
+            continue
+        source, channel = layer
+        if source.crs is None:
+            raise InputError(
+                f"{source.name} holds {band.id} and has no CRS; expected a georeferenced raster. If you know it, write it into"
+                f" the file: rio edit-info --crs EPSG:4326 {source.name} (the right code)"
+            )
+        unit = source.units[channel]
+        if not unit or (same := same_unit(unit, band.unit)):
             continue
         if same is False:
             raise InputError(
@@ -104,13 +109,16 @@ def check_units(spec: InputSpec, layers: Mapping[str, Layer | None]) -> None:
 def open_layers(
     spec: InputSpec, item: Any, *, crs: Any = None, nodata: float | None = None
 ) -> tuple[list[Layer], list[str]]:
-    """All bands of rasters, and what they are called; arguments and errors as in `layers_of`."""
+    """All bands of rasters, and what they are called; arguments and errors as in `layers_of`.
+
+    Pictures beside rasters, such as a legend, are passed over.
+    """
     files = expand(item) if is_collection(item) else [item]
-    sources = [open_source(file, (spec,), crs=crs, nodata=nodata) for file in files]
-    if nowhere := [source.name for source in sources if source.crs is None]:
-        raise InputError(
-            f"{nowhere[0]} has no CRS; expected a georeferenced raster: say --crs EPSG:4326 (the right code)"
-        )
+    opened = [(open_source(file, (spec,), nodata=nodata), file) for file in files]
+    if any(source.crs is not None for source, _ in opened):
+        opened = [one for one in opened if not isinstance(one[0], PhotoSource)]
+    sources = [source.declared(crs=crs, nodata=spec.nodata if source.nodata is None else None) for source, _ in opened]
+    files = [file for _, file in opened]
     layers = [(source, channel) for source in sources for channel in range(source.count)]
     names = [
         _name(source, channel, file)
@@ -118,6 +126,48 @@ def open_layers(
         for channel in range(source.count)
     ]
     return layers, names
+
+
+def stated(
+    spec: InputSpec,
+    layers: Sequence[Layer | None],
+    *,
+    scale: float | None = None,
+    offset: float | None = None,
+    baseline: str | None = None,
+) -> LinearMap:
+    """The map from what rasters hold to the numbers that the input's first step expects, of each band.
+
+    Digital numbers and Sentinel-2's are read as those of one file with all bands; what a raster states of others is
+    physical.
+
+    Args:
+        spec: the input.
+        layers: raster and channel of each band; `None` for one that is not there.
+        scale: the user's --scale; see `radiometry`.
+        offset: the user's --offset.
+        baseline: the user's --baseline.
+
+    Raises:
+        InputError: options or tags contradict each other, or cannot be read.
+    """
+    every, by_user = len(spec.bands), {scale, offset, baseline} != {None}
+    maps = []
+    for index, (band, layer) in enumerate(zip(spec.bands, layers, strict=True)):
+        if layer is None:
+            maps.append((1.0, 0.0, -math.inf))
+            continue
+        source, channel = layer
+        scales, offsets = (source.scales[channel],) * every, (source.offsets[channel],) * every
+        if by_user or band.unit == "DN" or band.id.startswith("S2:"):
+            said = radiometry(
+                source.tags, scales, offsets, scale=scale, offset=offset, baseline=baseline, where=source.name
+            )
+        else:
+            said = Radiometry(scale=scales, offset=offsets)
+        maps.append(said.of_band(spec, index, source.name))
+    factors, added, floors = zip(*maps, strict=True)
+    return LinearMap(factors, added, floors)
 
 
 def _name(source: RasterSource, channel: int, file: Any) -> str:

@@ -64,21 +64,19 @@ class Radiometry:
         Raises:
             InputError: the scale that is said cannot go with the input's convention.
         """
+        factors, offsets, floors = zip(
+            *(self.of_band(spec, index, where) for index in range(len(spec.bands))), strict=True
+        )
+        return LinearMap(factors, offsets, floors)
+
+    def of_band(self, spec: InputSpec, index: int, where: str) -> tuple[float, float, float]:
+        """Factor, offset and floor of one band; arguments and errors as in `to_declared`."""
         units = list(dict.fromkeys(band.unit for band in spec.bands))
         if self.by_user and (self.scale or self.offset) and len(units) > 1:
             raise InputError(
                 f"{_at(where)}--scale and --offset hold for all bands, but {spec.label or spec.name} has bands in"
                 f" {' and '.join(units)}; declare them per band in the file (gdal_edit.py -scale ... -offset ...)"
             )
-        pairs = [self._of(spec, index, where) for index in range(len(spec.bands))]
-        floors = [
-            0.0 if band.id.startswith("S2:") and offset < 0 else -math.inf
-            for band, (_, offset) in zip(spec.bands, pairs, strict=True)
-        ]
-        return LinearMap(tuple(factor for factor, _ in pairs), tuple(offset for _, offset in pairs), tuple(floors))
-
-    def _of(self, spec: InputSpec, index: int, where: str) -> tuple[float, float]:
-        """Factor and offset of one band."""
         band = spec.bands[index]
         sentinel_2 = band.id.startswith("S2:")
         if spec.scale is not None:
@@ -95,7 +93,8 @@ class Radiometry:
             )
         if sentinel_2:
             offset += self.baseline_offset * scale
-        return scale / unit_scale, (offset - unit_offset) / unit_scale
+        added = (offset - unit_offset) / unit_scale
+        return scale / unit_scale, added, 0.0 if sentinel_2 and added < 0 else -math.inf
 
 
 def radiometry(

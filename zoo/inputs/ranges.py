@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from zoo.errors import ZooWarning
 from zoo.inputs.radiometry import LinearMap, Radiometry
-from zoo.spec import Clip, Decibel, Fill, InputSpec, Normalise, Percentile, Resize, Scale
+from zoo.spec import Clip, Decibel, Fill, InputSpec, Kind, Normalise, Percentile, Resize, Scale
 
 # Ours, where no other source stands beside a number: wide enough that no scene of the training data's kind is doubted.
 REFLECTANCE_MAX = 2.0  # cloud tops and snow slopes exceed 1
@@ -79,7 +79,7 @@ def check_range(
         "unit": _unit_doubt(seen),
         "offset": _offset_doubt(seen, said),
         "constant": _constant_doubt(seen),
-        "outside": _outside_doubt(seen),
+        "outside": _outside_doubt(seen, spec.kind),
     }
     cause, doubt = next(((cause, doubt) for cause, doubt in doubts.items() if doubt), ("", None))
     key = f"{cause} {spec.name} {label}"
@@ -207,17 +207,19 @@ def _constant_doubt(seen: Sequence[_Seen]) -> str | None:
     )
 
 
-def _outside_doubt(seen: Sequence[_Seen]) -> str | None:
+def _outside_doubt(seen: Sequence[_Seen], kind: Kind) -> str | None:
     """Bands whose median is more than one span away from the usual range."""
     outside = [one for one in seen if not one.low - one.span <= one.mapped[1] <= one.high + one.span]
     if not outside:
         return None
     first = outside[0]
     others = f", and {', '.join(one.band for one in outside[1:])} alike" if len(outside) > 1 else ""
-    return (
-        f"{first.found()}, expected about {first.expected()}{others}: another unit, or another band? Check --bands,"
-        " --scale, --offset"
+    advice = (
+        "another unit, or another variable? Convert the numbers"
+        if kind is Kind.TABLE
+        else "another unit, or another band? Check --bands, --scale, --offset"
     )
+    return f"{first.found()}, expected about {first.expected()}{others}: {advice}"
 
 
 def _three(values: tuple[float, float, float]) -> str:

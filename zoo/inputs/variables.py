@@ -1,7 +1,7 @@
 """Which column of a table, or which predictor raster, is which variable of a model: by name, or not at all.
 
 Case, separators and leading zeros do not matter (`Bio_01` is `bio_1`); longitude and latitude may be called as Darwin
-Core calls them. A unit in brackets (`bio_1 [K]`) must be the model's.
+Core calls them, bands of sensors as `zoo.bands` reads them. A unit in brackets (`bio_1 [K]`) must be the model's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from zoo.bands import normal_form
+from zoo.bands import VOCABULARY, meanings, normal_form
 from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.units import same_unit
-from zoo.spec import InputSpec
+from zoo.spec import Band, InputSpec
 
 # Names that mean the same; the second is Darwin Core's.
 SYNONYMS = (
@@ -77,16 +77,16 @@ def match_variables(
     names = _told(told, names, where)
     found = find_variables(spec, names, where=where)
     matched = Variables(spec=spec, place=tuple(None if name in hidden else found.get(name) for name in spec.band_ids))
+    wanted = [name for name in spec.band_ids if name not in hidden]
     missing = [name for name in matched.missing if name not in hidden]
     spare = [name for index, name in enumerate(names) if index not in found.values() and name not in UNUSED]
-    if missing and (len(missing) == len(spec.bands) - len(hidden) or not spec.any_subset):
-        raise InputError(_incomplete(spec, missing, spare, where, len(hidden)))
+    if missing and (len(missing) == len(wanted) or not spec.any_subset):
+        raise InputError(_incomplete(spec, missing, spare, where, wanted))
     told_of = []
     if missing:
         verb = "counts" if len(missing) == 1 else "count"
         told_of.append(
-            f"{_count(missing, len(spec.bands) - len(hidden))} and {verb} as missing: {some(missing, SHOWN)}"
-            f"{_near(missing, spare)}"
+            f"{_count(missing, len(wanted))} and {verb} as missing: {some(missing, SHOWN)}{_near(missing, spare)}"
         )
     if extra:
         told_of.append(f"not used, for the model has no such variable: {some(extra, SHOWN)}")
@@ -142,6 +142,8 @@ def hidden_variables(
         ConfigError: a name is none of these, the model cannot hide anything, or a part is shown of an input that is there
             as a whole or not at all.
     """
+    if not shown:
+        raise ConfigError("--predictors names none; leave it out to show all that there are")
     able = [spec for spec in inputs if spec.any_subset or spec.optional]
     if not any(spec.any_subset for spec in inputs):
         raise ConfigError(
@@ -170,11 +172,6 @@ def hidden_variables(
     return hidden
 
 
-def has_any(spec: InputSpec, names: Sequence[str], *, told: Sequence[str] | str | None = None) -> bool:
-    """Whether one of the names is a variable of the input; arguments as in `match_variables`."""
-    return any(name not in UNUSED and _meant(name, spec, "") for name in _told(told, names, ""))
-
-
 def _told(told: Sequence[str] | str | None, names: Sequence[str], where: str) -> list[str]:
     if told is None:
         return list(names)
@@ -195,22 +192,39 @@ def _meant(name: str, spec: InputSpec, where: str) -> str | None:
     key = normal_form(CHELSA.sub(r"\g<name>", WORLDCLIM.sub("", name)))
     same = next((group for group in SYNONYMS if key in group), frozenset({key}))
     exact = [band for band in spec.bands if normal_form(band.id) == key]
-    bands = exact or [band for band in spec.bands if normal_form(band.id) in same]
+    bands = exact or [band for band in spec.bands if normal_form(band.id) in same] or _of_sensor(name, spec)
     if not bands:
         return None
     band = bands[0]
-    if unit is not None and not same_unit(unit, band.unit):
-        raise InputError(
-            f"{where}: {band.id} is in {unit!r} by its name, expected {band.unit!r}; convert the numbers and rename it"
+    if unit is not None and (fits := same_unit(unit, band.unit)) is not True:
+        if fits is False:
+            raise InputError(
+                f"{where}: {band.id} is in {unit!r} by its name, expected {band.unit!r}; convert the numbers and rename it"
+            )
+        warnings.warn(
+            f"{where}: cannot tell whether {unit!r} behind {name!r} is the model's unit {band.unit!r}; look whether it is",
+            ZooWarning,
+            stacklevel=3,
         )
     return band.id
 
 
-def _incomplete(spec: InputSpec, missing: Sequence[str], spare: Sequence[str], where: str, num_hidden: int) -> str:
+def _of_sensor(name: str, spec: InputSpec) -> list[Band]:
+    """The one band of a sensor that a name means, as `zoo.bands` reads it."""
+    if not any(band.id in VOCABULARY for band in spec.bands):
+        return []
+    ids = meanings(name)
+    bands = [band for band in spec.bands if band.id in ids]
+    return bands if len(bands) == 1 else []
+
+
+def _incomplete(
+    spec: InputSpec, missing: Sequence[str], spare: Sequence[str], where: str, wanted: Sequence[str]
+) -> str:
     return (
-        f"{where}: {_count(missing, len(spec.bands) - num_hidden)} of {spec.label or spec.name}:"
+        f"{where}: {_count(missing, len(wanted))} of {spec.label or spec.name}:"
         f" {some(missing, SHOWN)}; found besides: {some(spare, SHOWN) or 'nothing'}{_near(missing, spare)}."
-        f" Expected {some(spec.band_ids, SHOWN)}; rename the columns or files, or name them in their order with --bands"
+        f" Expected {some(wanted, SHOWN)}; rename the columns or files, or name them in their order with --bands"
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, InputError
 from zoo.inputs.feed import open_input
-from zoo.inputs.layers import Layer, layers_of
+from zoo.inputs.layers import Layer, check_layers, layers_of, stated
 from zoo.inputs.preprocess import Preprocess
 from zoo.io import around
 from zoo.io.grid import LON_LAT
@@ -59,10 +59,10 @@ def open_patches(spec: InputSpec, path: Path) -> Patches:
     if not path.is_dir():
         feed = open_input((spec,), path, Options(), where=path.name)
         mine = tuple((feed.source, channel) for channel in feed.channels)
+        check_layers(feed.spec, dict(zip(feed.spec.band_ids, mine, strict=True)))
         return Patches(spec=feed.spec, prepare=feed.preprocess, bands=mine, side=spec.window)
     bands = layers_of(spec, path)
-    assert bands is not None, "only what is dispensable may be missing"
-    return Patches(spec=spec, prepare=Preprocess(spec), bands=bands, side=spec.window)
+    return Patches(spec=spec, prepare=Preprocess(spec, to_declared=stated(spec, bands)), bands=bands, side=spec.window)
 
 
 def patches_of(variant: Variant, rasters: Mapping[str, str], folder: Path) -> tuple[Patches, ...]:

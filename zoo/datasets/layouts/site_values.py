@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.datasets.layouts.site_rows import Mask, Rows
 from zoo.errors import ConfigError, InputError, some
-from zoo.inputs.layers import Layer, check_units, open_layers
+from zoo.inputs.layers import Layer, check_layers, open_layers
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.variables import SHOWN, find_variables, match_variables, of_coordinates
 from zoo.io.around import values_at
@@ -94,7 +94,7 @@ class Sources:
         found = find_variables(spec, names, where=self.covariates.name)
         spare = [name for place, name in enumerate(names) if place not in found.values()]
         rasters = {name: layers[place] for name, place in found.items()}
-        check_units(spec, rasters)
+        check_layers(spec, rasters)
         return rasters, spare
 
     def _values(self, spec: InputSpec, chosen: Rows) -> Numbers | None:
