@@ -31,7 +31,7 @@ from zoo.io.whole import check_extension
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict.predictors import Seen, Sites, Values, prepare
-from zoo.predict.species import check_places, doubt_missing
+from zoo.predict.species import check_places, doubt_missing, notes_of
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_sites
 from zoo.predict.work import Arrays, Work, session
@@ -199,11 +199,11 @@ def _rows(asked: Asked, table: TableSource, out: Path | None) -> Explanation | P
         arrays = {"values": parts.values, "base": parts.base, "whole": parts.whole}
         if parts.errors is not None:
             arrays["errors"] = parts.errors
-        return arrays, {"seen": str(int(parts.seen.sum()))}
+        return arrays, notes_of(job, read, parts.seen)
 
     with session(out, asked.plan("sites", table), resume=job.options.resume) as work:
         is_main = run_job(job, units, load, compute, work)
-        doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
+        doubt_missing(job, table, [work.open(index).metadata() for index in range(len(units))])
         chunks = _Chunks(asked=asked, table=table, units=units, work=work)
         if out is None:
             whole = pa.concat_tables([rows for rows, _ in chunks])

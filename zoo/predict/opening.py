@@ -9,18 +9,20 @@ there are some; longitude and latitude that neither has are those of the place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from rasterio.crs import CRS
 
-from zoo.bands import normal_form, spellings
-from zoo.errors import InputError, SpecError
-from zoo.inputs.layers import Layer, find_layers, layers_of, open_layers
+from zoo.bands import normal_form
+from zoo.errors import ConfigError, InputError, SpecError, some
+from zoo.inputs.layers import Layer, check_layers, find_layers, layers_of, open_layers, stated
 from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.radiometry import Radiometry
 from zoo.inputs.ranges import check_range
 from zoo.inputs.variables import (
+    SHOWN,
     UNUSED,
     find_variables,
     hidden_variables,
@@ -28,7 +30,7 @@ from zoo.inputs.variables import (
     match_variables,
     of_coordinates,
 )
-from zoo.io.around import values_at
+from zoo.io.around import patches, values_at
 from zoo.io.grid import Grid
 from zoo.io.sources import is_collection, label
 from zoo.io.table_blocks import Rows
@@ -70,6 +72,7 @@ class _Asked:
     """What is asked of the sources, of all inputs.
 
     Attributes:
+        table: of the sites, if there is one.
         hidden: variables of each input that stay hidden.
         shares: whether all inputs are fed from one source, which need not have the optional ones.
         names: what may stand in a table beside predictors.
@@ -77,6 +80,7 @@ class _Asked:
 
     model: Model
     options: Options
+    table: TableSource | None
     hidden: Mapping[str, frozenset[str]]
     shares: bool
     names: frozenset[str]
@@ -90,6 +94,12 @@ class _Asked:
             if name not in UNUSED and normal_form(name) not in self.names and not is_variable(inputs, name)
         ]
 
+    def of_input(self, name: str, item: Any) -> Options:
+        """The options that hold for an input; a CRS said once is that of the table, whatever rasters are beside it."""
+        options = self.options.of_input(name)
+        is_tables = self.table is not None and not isinstance(item, TableSource)
+        return replace(options, crs=None) if is_tables and not isinstance(self.options.crs, Mapping) else options
+
 
 def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource | None, dict[str, Feed]]:
     """The table of sites, if there is one, and a feed for each input of the model that the source has.
@@ -102,7 +112,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
 
     Raises:
         InputError: a source cannot be read, or an input that is not optional has none.
-        ConfigError: an option names what the model does not have.
+        ConfigError: an option names what the model does not have, or decides nothing here.
     """
     choices: dict[str, InputSpec] = {}
     for spec in model.variant.inputs:
@@ -126,6 +136,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
     asked = _Asked(
         model=model,
         options=options,
+        table=table,
         hidden={}
         if options.predictors is None
         else hidden_variables(tuple(choices.values()), model.variant.groups, options.predictors),
@@ -144,12 +155,52 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
         )
     if not feeds:
         raise InputError(f"{label(source)} has nothing that {model.name} takes; see `zoo info {model.spec.name}`")
+    _check_shown(asked, feeds, label(source))
+    _check_used(options, table, feeds)
     return table, feeds
+
+
+def _check_shown(asked: _Asked, feeds: Mapping[str, Feed], where: str) -> None:
+    """Raise if all that there is stays hidden."""
+    if any(set(feed.spec.band_ids) - asked.hidden.get(name, frozenset()) for name, feed in feeds.items()):
+        return
+    inputs = asked.model.variant.inputs
+    wanted = [band for spec in inputs for band in spec.band_ids if band not in asked.hidden.get(spec.name, ())]
+    raise InputError(
+        f"{where}: nothing of what --predictors shows is there; expected {some(wanted, SHOWN)}: add the columns or rasters, or"
+        " show what there is"
+    )
+
+
+def _check_used(options: Options, table: TableSource | None, feeds: Mapping[str, Feed]) -> None:
+    """Raise for an option that would decide nothing."""
+    patched = {name for name, feed in feeds.items() if isinstance(feed, PatchFeed | LayersFeed)}
+    for key in ("scale", "offset", "baseline"):
+        told = getattr(options, key)
+        names = {*feeds} if not isinstance(told, Mapping) else {*told} & {*feeds, "sites"}
+        if told is not None and names and (names - patched if isinstance(told, Mapping) else not patched):
+            raise ConfigError(
+                f"--{key} holds for patches of rasters, and {', '.join(sorted(names - patched))} has columns or cells; leave it"
+                " out: convert a column in the table, and declare the scale of a raster in its file (gdal_edit.py -scale 0.1"
+                " -offset 0)"
+            )
+    if options.sampling is not None and (
+        len(patched) == len(feeds) or (table is not None and not _samples(options, feeds))
+    ):
+        raise ConfigError(
+            "--sampling says how the cells of rasters become columns of predictors, and nothing is read so here; leave it out"
+        )
+    if options.float16 and table is not None:
+        raise ConfigError(f"--float16 is of maps, and {table.name} is a table of sites; leave it out")
+
+
+def _samples(options: Options, feeds: Mapping[str, Feed]) -> bool:
+    return options.covariates is not None or any(isinstance(feed, CellFeed) for feed in feeds.values())
 
 
 def _open_feed(asked: _Asked, spec: InputSpec, item: Any) -> Feed | None:
     """The feed of one input; `None` where it is optional and not there, or hidden."""
-    options = asked.options.of_input(spec.name)
+    options = asked.of_input(spec.name, item)
     if spec.optional and len(asked.hidden.get(spec.name, ())) == len(spec.bands):
         return None
     if item is None:
@@ -160,10 +211,11 @@ def _open_feed(asked: _Asked, spec: InputSpec, item: Any) -> Feed | None:
         return _variables(asked, spec, item, options)
     if spec.kind in (Kind.RASTER, Kind.IMAGE):
         if isinstance(item, TableSource) and options.covariates is not None:
-            item, options = options.covariates, Options()  # the others are of the table
+            of_numbers = {"scale": options.scale, "offset": options.offset, "baseline": options.baseline}
+            item, options = options.covariates, Options(**of_numbers)  # the others are of the table
         if spec.optional and (isinstance(item, TableSource) or (asked.shares and not _has_band(spec, item, options))):
             return None
-        return _patches(asked.model, spec, item, options)
+        return _patches(asked, spec, item, options)
     raise SpecError(f"input {spec.name!r} is of the kind {spec.kind.value}; the task sdm takes table and raster")
 
 
@@ -215,7 +267,8 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
     if table is None:
         return cells
     of_table = _columns(spec, table, columns, options)
-    return FilledFeed(columns=of_table, cells=cells) if cells.gives.any() else of_table
+    told_by = tuple(name in columns for name in spec.band_ids)
+    return FilledFeed(columns=of_table, cells=cells, told=told_by) if cells.gives.any() else of_table
 
 
 def _first_table(model: Model) -> InputSpec:
@@ -252,7 +305,7 @@ def _some_places(table: TableSource | None, grid: Grid | None) -> tuple[Places, 
     return np.stack([x, y], axis=-1)[:, None], grid.crs
 
 
-def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
+def _check_numbers(spec: InputSpec, values: Values, where: str, said: Radiometry | None = None) -> None:
     """Warn when the numbers (m, F) of some rows or places cannot belong to the declared statistics."""
     percentiles = np.full((3, values.shape[1]), np.nan)
     for index in range(values.shape[1]):
@@ -260,7 +313,7 @@ def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
         if known.size and np.ptp(known) > 0:  # all sites may well share a value
             percentiles[:, index] = np.percentile(known, [1, 50, 99])
     if np.isfinite(percentiles).any():
-        check_range(spec, percentiles, where=where)
+        check_range(spec, percentiles, radiometry=said, where=where)
 
 
 # ---------------------------------------------------------------------------------------------------------- patches
@@ -268,24 +321,36 @@ def _check_numbers(spec: InputSpec, values: Values, where: str) -> None:
 
 def _has_band(spec: InputSpec, item: Any, options: Options) -> bool:
     """Whether rasters that feed all inputs have a band of this one, by name."""
-    forms = frozenset().union(*(spellings(band.id) for band in spec.bands))
-    names = open_layers(spec, item, crs=options.crs)[1]
-    return options.bands is not None or any(normal_form(name) in forms or is_variable([spec], name) for name in names)
+    return options.bands is not None or any(is_variable([spec], name) for name in open_layers(spec, item)[1])
 
 
-def _patches(model: Model, spec: InputSpec, item: Any, options: Options) -> PatchFeed | LayersFeed:
+def _patches(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> PatchFeed | LayersFeed:
     if isinstance(item, TableSource):
         raise InputError(
-            f"{model.name} sees patches of a raster around each site; the table {item.name} has none:"
+            f"{asked.model.name} sees patches of a raster around each site; the table {item.name} has none:"
             f" add --input {spec.name}=RASTER.tif"
         )
     if spec.window is None:
         raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")
     if is_collection(item):
-        bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
-        assert bands is not None, "only what is dispensable may be missing"
-        return LayersFeed(spec=spec, preprocess=Preprocess(spec), bands=bands, side=spec.window)
-    opened = open_feed(model, spec.name, item, options, shares=False)
+        return _layered(asked, spec, item, options)
+    opened = open_feed(asked.model, spec.name, item, options, shares=False)
+    check_layers(
+        opened.spec,
+        {band: (opened.source, one) for band, one in zip(opened.spec.band_ids, opened.channels, strict=True)},
+    )
     return PatchFeed(
         spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
     )
+
+
+def _layered(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> LayersFeed:
+    """Patches of several rasters, whose numbers are looked at in the cells of some places."""
+    assert spec.window is not None, "looked at above"
+    bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
+    said = stated(spec, bands, scale=options.scale, offset=options.offset, baseline=options.baseline)
+    grid = next(band[0].grid for band in bands if band is not None)
+    places, crs = _some_places(asked.table, grid if asked.options.grid is None else grid_of(asked.options.grid))
+    found = patches(bands, places, crs, side=1)[:, :, 0, 0] * np.array(said.factor) + np.array(said.offset)
+    _check_numbers(spec, found, label(item), Radiometry(says_baseline=options.baseline is not None))
+    return LayersFeed(spec=spec, preprocess=Preprocess(spec, to_declared=said), bands=bands, side=spec.window)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.inputs.layers import Layer
 from zoo.inputs.preprocess import Preprocess
+from zoo.inputs.variables import of_coordinates
 from zoo.io import around
 from zoo.io.grid import Grid
 from zoo.io.source import RasterSource
@@ -125,6 +126,18 @@ class FilledFeed:
 
     columns: ColumnFeed
     cells: CellFeed
+    told: tuple[bool, ...]  # which variables have a column
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether the table tells more than where the sites lie."""
+        of_place = of_coordinates(self.spec)
+        return any(told and band not in of_place for band, told in zip(self.spec.band_ids, self.told, strict=True))
+
+    @property
+    def alone(self) -> Seen:
+        """Which variables (F) rasters alone give."""
+        return np.array([band is not None and not told for band, told in zip(self.cells.bands, self.told, strict=True)])
 
     @property
     def spec(self) -> InputSpec:
@@ -221,6 +234,20 @@ def _told_bands(bands: Iterable[Layer | None]) -> str:
     return "; ".join("-" if band is None else f"{state_of(band[0])} {band[1]}" for band in bands)
 
 
+def beyond_rasters(feeds: Mapping[str, Feed], read: Mapping[str, tuple[Values, Seen]]) -> dict[str, int]:
+    """How many sites have no data of any raster of an input, which the model goes without; by input."""
+    beyond = {}
+    for name, feed in feeds.items():
+        mask = read[name][1].reshape(len(read[name][1]), -1)
+        if isinstance(feed, FilledFeed):
+            mask = mask[:, feed.alone]
+        elif not (feed.spec.optional and isinstance(feed, PatchFeed | LayersFeed)):
+            continue
+        if mask.shape[1]:
+            beyond[name] = int((~mask.any(axis=1)).sum())
+    return beyond
+
+
 # ------------------------------------------------------------------------------------------------------- preparing
 
 
@@ -237,10 +264,14 @@ class SiteBatch:
 def prepare(feeds: Mapping[str, Feed], read: Mapping[str, tuple[Values, Seen]], device: torch.device) -> SiteBatch:
     """Tensors of what the feeds gave.
 
-    A site is seen if it has a value of each input: of one variable where any subset will do or missing ones are
-    filled by a step, else of all.
+    A site is seen if it has a value of each input: of one variable where any subset will do, those of optional inputs
+    among them, or missing ones are filled by a step; else of all.
     """
     tensors, valid, seen = {}, {}, np.ones(len(next(iter(read.values()))[0]), np.bool_)
+    has_more = np.zeros(len(seen), np.bool_)
+    for name, feed in feeds.items():
+        if feed.spec.optional:
+            has_more |= read[name][1].reshape(len(seen), -1).any(axis=1)
     for name, feed in feeds.items():
         values, mask = read[name]
         is_table = feed.spec.kind is Kind.TABLE
@@ -251,9 +282,11 @@ def prepare(feeds: Mapping[str, Feed], read: Mapping[str, tuple[Values, Seen]], 
         else:
             tensors[name] = feed.preprocess(pixels, here, resize=True)
         valid[name] = here
-        forgiving = feed.spec.any_subset or any(isinstance(step, Fill) for step in feed.spec.steps)
         flat = mask.reshape(len(mask), -1)
-        if not feed.spec.optional:
-            seen &= flat.any(axis=1) if forgiving or not is_table else flat.all(axis=1)
+        if feed.spec.any_subset:
+            seen &= flat.any(axis=1) | has_more
+        elif not feed.spec.optional:
+            forgiving = not is_table or any(isinstance(step, Fill) for step in feed.spec.steps)
+            seen &= flat.any(axis=1) if forgiving else flat.all(axis=1)
     bands = {name: feed.spec.band_ids for name, feed in feeds.items()}
     return SiteBatch(tensors=tensors, bands=bands, valid=valid, seen=seen)

@@ -9,7 +9,7 @@ the centre of one of its cells.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from zoo.io.vectors import Places
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.predictors import ColumnFeed, Sites, Values
+from zoo.predict.predictors import ColumnFeed, FilledFeed, Seen, Sites, Values, beyond_rasters
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_species, wants_folder
 from zoo.predict.work import Arrays, Work, session
@@ -111,7 +111,7 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
 
     def compute(read: Read) -> tuple[Arrays, dict[str, str]]:
         values, seen = job.probabilities(read)
-        return {"probabilities": values} if top is None else most_probable(values, top), {"seen": str(int(seen.sum()))}
+        return {"probabilities": values} if top is None else most_probable(values, top), notes_of(job, read, seen)
 
     with session(out, job.plan("sites" if top is None else "best", table), resume=job.options.resume) as work:
         numbers = len(job.chosen) if top is None else top
@@ -121,7 +121,7 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
             result_bytes=0 if out is None else len(table) * numbers * NUMBER_BYTES[out.suffix.lower()],
         )
         is_main = run_job(job, units, load, compute, work)
-        doubt_missing(job, table, sum(int(work.open(index).metadata()["seen"]) for index in range(len(units))))
+        doubt_missing(job, table, [work.open(index).metadata() for index in range(len(units))])
         chunks = _Chunks(job=job, table=table, units=units, work=work, top=top)
         result = _in_memory(job, chunks) if out is None else out
         if is_main and out is not None:
@@ -156,8 +156,23 @@ def check_places(job: SpeciesJob, table: TableSource) -> None:
         )
 
 
-def doubt_missing(job: SpeciesJob, table: TableSource, answered: int) -> None:
-    """Warn of sites without an answer; raise if none has one."""
+def notes_of(job: SpeciesJob, read: Read, seen: Seen) -> dict[str, str]:
+    """What a part notes of its sites, for `doubt_missing`; `seen` (N,) are those that have what the model needs."""
+    beyond = {f"beyond {name}": str(count) for name, count in beyond_rasters(job.feeds, read).items()}
+    return {"seen": str(int(seen.sum())), **beyond}
+
+
+def doubt_missing(job: SpeciesJob, table: TableSource, notes: Sequence[Mapping[str, str]]) -> None:
+    """Warn of sites without an answer, or on no raster; raise if none has one, or if all but their place is unknown.
+
+    Args:
+        job: whose feeds were read.
+        table: of the sites.
+        notes: of all parts, see `notes_of`.
+    """
+    for name in job.feeds:
+        _doubt_beyond(job, table, name, sum(int(one.get(f"beyond {name}", 0)) for one in notes))
+    answered = sum(int(one["seen"]) for one in notes)
     without = len(table) - answered
     if not without:
         return
@@ -173,6 +188,22 @@ def doubt_missing(job: SpeciesJob, table: TableSource, answered: int) -> None:
         ZooWarning,
         stacklevel=2,
     )
+
+
+def _doubt_beyond(job: SpeciesJob, table: TableSource, name: str, count: int) -> None:
+    feed = job.feeds[name]
+    if count == len(table) and not (isinstance(feed, FilledFeed) and feed.has_columns):
+        raise InputError(
+            f"{table.name}: not one of {len(table)} sites lies where the rasters of {name} have data; check the rasters'"
+            " extent and the coordinates (x, y want the right --crs), or leave the rasters out"
+        )
+    if count:
+        warnings.warn(
+            f"{table.name}: {count} of {len(table)} sites lie where no raster of {name} has data, and are answered without;"
+            " check the rasters' extent and the coordinates",
+            ZooWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
