@@ -128,7 +128,7 @@ class Chapter:
         digest = f", sha256 {told.sha256}" if told.sha256 else ""
         return cls(
             reference=model.name,
-            summary=model.spec.summary,
+            summary=f"{model.spec.summary}; here: {model.variant.summary}",
             lead=lead,
             sections=tuple(sections),
             weights=f"{told.weights}{digest}",

@@ -39,6 +39,7 @@ PALE_TO_DARK = (
     "#172f66",
 )  # ours: readable in grey and without red and green
 BLUE_TO_RED = ("#2b5fa8", "#9dbce0", "#f4f4f2", "#e6a58f", "#b23a2e")
+PROBABILITY = tuple(zip(("0", "0.25", "0.5", "0.75", "1"), PALE_TO_DARK, strict=True))
 CALLED = {"bio_1": "Mean temperature", "bio_12": "Precipitation of a year", "Elevation": "Elevation", "Slope": "Slope"}
 
 
@@ -182,6 +183,9 @@ def _species(maps: RasterResult, file: Path) -> Section:
         words=f"Probability of presence, a band per species of `{file.name}`; pale is never, dark is always. Of all species"
         " that the model knows, those that differ most from place to place.",
         pictures=tuple(_maps(maps.values, maps.names, "")),
+        columns=4,
+        legend_title="Probability",
+        legend=PROBABILITY,
     )
 
 
@@ -192,6 +196,9 @@ def _with_less(model: Model, layers: Mapping[str, Layer], told: Mapping[str, Any
         words="One network answers for any subset of its predictors. What it is not told of it does not guess: species of the"
         " woods and slopes fade, those of the climate stay.",
         pictures=tuple(_maps(found.values, found.names, ", climate alone")),
+        columns=4,
+        legend_title="Probability",
+        legend=PROBABILITY,
     )
 
 
