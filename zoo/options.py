@@ -40,7 +40,7 @@ class Options:
         scale: physical = number * scale + offset, where the file does not say.
         offset: see `scale`.
         baseline: Sentinel-2 processing baseline (`"05.09"`), where the file does not say.
-        nodata: value of missing pixels, where the file does not say.
+        nodata: value of missing pixels, besides those that the file says.
         crs: CRS of the source, where the file does not say (`"EPSG:32632"`).
         window: side of the windows in pixels; `None` = the model's.
         halo: input pixels by which a window reaches beyond what it decides; `None` = 0, or a quarter of the window
