@@ -9,8 +9,8 @@ import click
 
 from zoo.cli.data_options import data_options, places_options, run, typed
 from zoo.cli.names import names_of, names_option
+from zoo.datasets.catalogue import SITES
 
-OWN_TABLE = "sites"  # of `--labels` without a name
 NO_FOLDER = "-"  # in place of SITES, for datasets that need none
 
 
@@ -23,7 +23,7 @@ NO_FOLDER = "-"  # in place of SITES, for datasets that need none
 @click.option(
     "--labels",
     is_flag=False,
-    flag_value=OWN_TABLE,
+    flag_value=SITES,
     metavar="[DATASET]",
     help="Explain the AUC over labelled sites: SITES is a table with species, or the folder of that dataset.",
 )
@@ -59,7 +59,7 @@ def command(
     """  # noqa: D301  (click looks for a backspace)
     from zoo.errors import ConfigError, InputError, OutputError
 
-    if given["source"] == NO_FOLDER and labels in (None, OWN_TABLE):
+    if given["source"] == NO_FOLDER and labels in (None, SITES):
         raise InputError(
             "- stands for a dataset that needs no folder; name one with --labels, or give a table or rasters"
         )

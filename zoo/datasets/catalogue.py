@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.spec import DatasetSpec, Task
 
 DISTRIBUTION = "lasig-zoo"
+SITES = "sites"  # labelled tables of the user's own
 
 OWN = (
     DatasetSpec(
@@ -40,7 +41,7 @@ OWN = (
         source="your own: <split>.nc or <split>.zarr, or one file whose times are divided among the splits",
     ),
     DatasetSpec(
-        name="sites",
+        name=SITES,
         summary="a table of your own: sites, predictors (or rasters around them), and which species were found",
         reader="zoo.datasets.layouts.sites:sites",
         task=Task.SDM,

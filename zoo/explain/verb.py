@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.datasets.catalogue import SITES
 from zoo.datasets.opening import open_dataset
 from zoo.datasets.sample import Reader
 from zoo.errors import ConfigError, InputError
@@ -19,8 +20,6 @@ from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
 from zoo.spec import Task
-
-OWN_TABLE = "sites"  # the layout of labelled tables of the user's own
 
 
 def explain(
@@ -91,6 +90,6 @@ def _opened(
             " `labels`"
         )
     told = dict(given)
-    if name == OWN_TABLE and species is not None:
+    if name == SITES and species is not None:
         told.setdefault("species", list(species))  # the table need not tell of the others
     return open_dataset(name, source, split=split, options=told, variant=model.variant)
