@@ -82,7 +82,7 @@ def test_a_predictor_of_one_value_is_one_point_and_one_that_no_site_has_is_none(
     with pytest.warns(match="sand"):
         curves = additive_model().explain(sites, curves=True).curves
     assert [(one.predictor, len(one.values)) for one in curves] == [("warm", 25), ("wet", 1), ("clay", 25)]
-    with pytest.warns(match="sand"), pytest.raises(InputError, match=r"has a value of sand; .* --input NAME=RASTERS"):
+    with pytest.warns(match="sand"), pytest.raises(InputError, match=r"has a value of sand; .* --covariates RASTERS"):
         additive_model().explain(sites, curves=True, predictors=("warm", "sand"))
 
 

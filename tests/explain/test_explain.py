@@ -6,8 +6,10 @@ import hashlib
 import itertools
 import json
 import math
+import shutil
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,7 @@ from toy_additive import (
 )
 
 from zoo.errors import ConfigError, InputError, OutputError, SpecError, ZooWarning
+from zoo.explain import local
 from zoo.explain.result import ExplanationMap
 from zoo.spec import Variant
 from zoo.spec_json import decode, encode
@@ -179,6 +182,33 @@ def test_tables_keep_places_and_provenance(tmp_path):
         assert picture.text["ZOO_MODEL"] == "additive"
         assert min(picture.size) > 300
     assert sorted(one.name for one in tmp_path.iterdir()) == ["why.parquet", "why.png"]
+
+
+def test_places_are_held_once_per_site_however_many_rows_it_has(tmp_path, monkeypatch):
+    held, write_rows = [], local.write_rows
+    monkeypatch.setattr(local, "CHUNK_ROWS", 16)  # two sites of eight rows
+    monkeypatch.setattr(
+        local,
+        "write_rows",
+        lambda *given, places, **more: (held.append(places), write_rows(*given, places=places, **more)),
+    )
+    sites = frame(5)
+    additive_model().explain(sites, tmp_path / "why.parquet", species=SPECIES)
+    whole = additive_model().explain(sites, species=SPECIES)
+    assert [one.shape for one in held] == [(5, 1, 2)]
+    geo = json.loads(pq.read_schema(tmp_path / "why.parquet").metadata[b"geo"])["columns"]["geometry"]
+    assert geo["bbox"] == [sites.lon.min(), sites.lat.min(), sites.lon.max(), sites.lat.max()]
+    assert np.array_equal(whole.places[:, 0], np.repeat(sites[["lon", "lat"]].to_numpy(), 8, axis=0))
+    assert pq.read_table(tmp_path / "why.parquet").drop_columns("geometry").equals(whole.table)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_explained(tmp_path, monkeypatch):
+    model = additive_model()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match=r"why\.csv needs 0\.00 GB while it is made.*free some space"):
+        model.explain(frame(300), tmp_path / "why.csv", species=SPECIES)
+    assert Additive.rows == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bars_are_means_of_what_raises_and_of_what_lowers():

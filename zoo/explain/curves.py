@@ -29,8 +29,7 @@ from zoo.io.whole import check_extension
 from zoo.model import Model
 from zoo.options import Options
 from zoo.predict import stream
-from zoo.predict.predictors import Sites
-from zoo.predict.species import check_places
+from zoo.predict.species import check_places, null_for_nan
 from zoo.predict.species_job import Read, SpeciesJob, open_job
 from zoo.predict.work import Arrays, session
 from zoo.results.rows import RowsResult
@@ -128,7 +127,7 @@ def explain_curves(
 
     Args:
         model: of the task sdm, which can hide predictors.
-        source: a table of sites; see `zoo.predict.predictors.open_feeds`.
+        source: a table of sites; see `zoo.predict.opening.open_feeds`.
         out: `.parquet`, `.geojson`, `.csv` or `.png`; `None` keeps it in memory.
         options: how data are read and computed; `species` says which are explained.
         predictors: names; `None` = all that the sites have.
@@ -149,7 +148,7 @@ def explain_curves(
     if table is None:
         raise InputError(
             f"{job.what} has no sites, and a response curve is a mean over sites; expected a table of them, with the rasters"
-            " beside it: --input NAME=RASTERS"
+            " beside it: --covariates RASTERS"
         )
     check_places(job, table)
     background, players = _background(job, table, wanted, seed, is_asked=predictors is not None)
@@ -200,11 +199,9 @@ def _background(
     drawn = np.random.default_rng(seed).permutation(len(table))[:SITES]
     picked: dict[str, list[tuple[Numbers, Numbers]]] = {}
     ends: dict[str, Numbers] = {}
-    for start in range(0, len(table), job.rows):
-        rows = slice(start, min(start + job.rows, len(table)))
-        places = None if table.places is None else table.places[rows]
-        mine = np.sort(drawn[(drawn >= rows.start) & (drawn < rows.stop)]) - start
-        for name, (values, mask) in job.read(Sites(rows=rows, places=places, crs=table.crs)).items():
+    for rows in job.units(table):
+        mine = np.sort(drawn[(drawn >= rows.start) & (drawn < rows.stop)]) - rows.start
+        for name, (values, mask) in job.load(table, rows).items():
             picked.setdefault(name, []).append((values[mine], mask[mine]))
             if name in {spec.name for spec, _ in wanted}:
                 shown = np.where(mask, values, np.nan).astype(np.float64)
@@ -226,7 +223,7 @@ def _background(
     if not players or (is_asked and lacking):
         raise InputError(
             f"no site of {table.name} has a value of {some(lacking, 8)}; expected it as a column, or as a raster:"
-            " --input NAME=RASTERS"
+            " --covariates RASTERS"
         )
     return background, players
 
@@ -300,10 +297,7 @@ def _rows(curve: Curve, species: Sequence[str]) -> list[pa.Table]:
                 "way": pa.array([way] * count),
                 "value": pa.array(np.tile(curve.values, len(species))),
             }
-            | {
-                name: pa.array(one.ravel(), mask=np.isnan(one.ravel()))
-                for name, one in zip(("probability", "low", "high"), numbers, strict=True)
-            }
+            | {name: null_for_nan(one) for name, one in zip(("probability", "low", "high"), numbers, strict=True)}
         )
         for way, numbers in ways.items()
     ]

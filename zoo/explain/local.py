@@ -30,8 +30,8 @@ from zoo.io.vectors import Places
 from zoo.io.whole import check_extension
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.predictors import Seen, Sites, Values, prepare
-from zoo.predict.species import check_places, doubt_missing, notes_of
+from zoo.predict.predictors import Seen, Values, prepare
+from zoo.predict.species import check_places, doubt_missing, least_bytes, notes_of, null_for_nan
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_sites
 from zoo.predict.work import Arrays, Work, session
@@ -187,12 +187,7 @@ def _rows(asked: Asked, table: TableSource, out: Path | None) -> Explanation | P
         check_extension(out, EXTENSIONS, "an explanation of sites")
     job, plot = asked.job, asked.question.plot
     check_places(job, table)
-    units = [slice(start, min(start + job.rows, len(table))) for start in range(0, len(table), job.rows)]
-
-    def load(unit: Sequence[slice]) -> Read:
-        rows = unit[0]
-        places = None if table.places is None else table.places[rows]
-        return job.read(Sites(rows=rows, places=places, crs=table.crs))
+    units = job.units(table)
 
     def compute(read: Read) -> tuple[Arrays, dict[str, str]]:
         parts = explained(asked, read)
@@ -202,14 +197,23 @@ def _rows(asked: Asked, table: TableSource, out: Path | None) -> Explanation | P
         return arrays, notes_of(job, read, parts.seen)
 
     with session(out, asked.plan("sites", table), resume=job.options.resume) as work:
-        is_main = run_job(job, units, load, compute, work)
+        numbers = len(job.chosen) * len(asked.groups)
+        work.check_room(
+            part_bytes=4 * job.rows * (numbers * (1 if asked.method.is_exact else 2) + 2 * len(job.chosen)),
+            num_parts=len(units),
+            result_bytes=least_bytes(out, len(table) * numbers),
+        )
+        is_main = run_job(job, units, lambda unit: job.load(table, unit[0]), compute, work)
         doubt_missing(job, table, [work.open(index).metadata() for index in range(len(units))])
         chunks = _Chunks(asked=asked, table=table, units=units, work=work)
         if out is None:
-            whole = pa.concat_tables([rows for rows, _ in chunks])
-            crs = table.crs
+            rows, places = zip(*chunks, strict=True)
             found = Explanation(
-                table=whole, places=chunks.places, crs=crs, provenance=job.provenance, bars=chunks.bars()
+                table=pa.concat_tables(rows),
+                places=None if chunks.known is None else np.concatenate(places),
+                crs=table.crs,
+                provenance=job.provenance,
+                bars=chunks.bars(),
             )
             if plot is not None:
                 found.bars.save(plot)
@@ -218,7 +222,7 @@ def _rows(asked: Asked, table: TableSource, out: Path | None) -> Explanation | P
             if out.suffix.lower() == ".png":
                 chunks.bars().save(out)
             else:
-                write_rows(out, chunks, places=chunks.places, crs=table.crs, tags=job.provenance.tags())
+                write_rows(out, chunks, places=chunks.known, crs=table.crs, tags=job.provenance.tags())
             if plot is not None:
                 chunks.bars().save(plot)
     return out
@@ -238,14 +242,12 @@ class _Chunks:
         return len(self.asked.job.chosen) * len(self.asked.groups)
 
     @property
-    def places(self) -> Places | None:
-        """Where all rows lie."""
-        known = self.table.places if self.table.crs is not None else None
-        return None if known is None else np.repeat(known, self.per_site, axis=0)
+    def known(self) -> Places | None:
+        """Where all sites lie."""
+        return self.table.places if self.table.crs is not None else None
 
     def __iter__(self) -> Iterator[tuple[pa.Table, Places | None]]:
-        ids = self.table.ids
-        known = self.table.places if self.table.crs is not None else None
+        ids, known = self.table.ids, self.known
         step = max(CHUNK_ROWS // self.per_site, 1)
         for unit, parts in zip(self.units, self._parts(), strict=True):
             for start in range(0, len(parts["base"]), step):
@@ -264,12 +266,12 @@ class _Chunks:
             "id": ids.take(pa.array(np.repeat(np.arange(sites), self.per_site))),
             "species": pa.array(np.tile(np.repeat(self.asked.job.species, groups), sites)),
             "group": pa.array(np.tile(self.asked.groups.names, sites * species)),
-            "contribution": _column(parts["values"]),
+            "contribution": null_for_nan(parts["values"]),
         }
         if "errors" in parts:
-            columns["standard_error"] = _column(parts["errors"])
+            columns["standard_error"] = null_for_nan(parts["errors"])
         for name, key in ((BASE, "base"), (WHOLE, "whole")):
-            columns[name] = _column(np.repeat(parts[key], groups, axis=1))
+            columns[name] = null_for_nan(np.repeat(parts[key], groups, axis=1))
         return pa.table(columns)
 
     def bars(self) -> Bars:
@@ -287,12 +289,6 @@ class _Chunks:
         )
 
 
-def _column(values: Values) -> pa.Array:
-    """The numbers as a column, nothing in place of NaN."""
-    flat = np.ascontiguousarray(values).ravel()
-    return pa.array(flat, mask=np.isnan(flat))
-
-
 # ------------------------------------------------------------------------------------------------------------- maps
 
 
@@ -301,7 +297,7 @@ def _map(asked: Asked, out: Path | None) -> ExplanationMap | Path:
     if out is not None and out.suffix.lower() not in (*MAPS, ".png"):
         raise OutputError(
             f"found rasters, expected a table of sites for {out.name}; name the output .tif for a map, .png for a plot, or"
-            " give a table of sites and the rasters with --input"
+            " give a table of sites and the rasters with --covariates"
         )
     if len(job.chosen) > 1:
         raise ConfigError(

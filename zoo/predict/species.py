@@ -27,7 +27,7 @@ from zoo.io.vectors import Places
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.predictors import ColumnFeed, FilledFeed, Seen, Sites, Values, beyond_rasters
+from zoo.predict.predictors import ColumnFeed, FilledFeed, Seen, Values, beyond_rasters
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_species, wants_folder
 from zoo.predict.work import Arrays, Work, session
@@ -82,7 +82,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
     if table is None:
         raise InputError(
             f"found rasters, expected a table of sites for {out and out.name}; name the output .tif for a map, or give"
-            " a table of sites and the rasters with --input"
+            " a table of sites and the rasters with --covariates"
         )
     if wants_map:
         raise InputError(
@@ -102,12 +102,7 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
     if top is None and "id" in job.species:
         raise InputError("a species is called 'id', as the column of sites is; ask for the long table with --top")
     check_places(job, table)
-    units = [slice(start, min(start + job.rows, len(table))) for start in range(0, len(table), job.rows)]
-
-    def load(unit: Sequence[slice]) -> Read:
-        rows = unit[0]
-        places = None if table.places is None else table.places[rows]
-        return job.read(Sites(rows=rows, places=places, crs=table.crs))
+    units = job.units(table)
 
     def compute(read: Read) -> tuple[Arrays, dict[str, str]]:
         values, seen = job.probabilities(read)
@@ -118,15 +113,20 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
         work.check_room(
             part_bytes=job.rows * (4 * numbers if top is None else 8 * numbers),
             num_parts=len(units),
-            result_bytes=0 if out is None else len(table) * numbers * NUMBER_BYTES[out.suffix.lower()],
+            result_bytes=least_bytes(out, len(table) * numbers),
         )
-        is_main = run_job(job, units, load, compute, work)
+        is_main = run_job(job, units, lambda unit: job.load(table, unit[0]), compute, work)
         doubt_missing(job, table, [work.open(index).metadata() for index in range(len(units))])
         chunks = _Chunks(job=job, table=table, units=units, work=work, top=top)
         result = _in_memory(job, chunks) if out is None else out
         if is_main and out is not None:
             write_rows(out, chunks, places=chunks.known, crs=table.crs, tags=job.provenance.tags())
     return result
+
+
+def least_bytes(out: Path | None, numbers: int) -> int:
+    """The least that so many probabilities take in a table, 0 in memory and in a picture."""
+    return 0 if out is None else numbers * NUMBER_BYTES.get(out.suffix.lower(), 0)
 
 
 def most_probable(values: Values, top: int) -> Arrays:
@@ -241,7 +241,7 @@ class _Chunks:
             found = part["probabilities"]
             values[:, start : start + len(found)] = found.T
             start += len(found)
-        flat = _null_for_nan(values)
+        flat = null_for_nan(values)
         columns = {name: flat[index * count : (index + 1) * count] for index, name in enumerate(self.job.species)}
         return pa.table({"id": ids} | columns)
 
@@ -253,12 +253,13 @@ class _Chunks:
                 "id": ids.take(pa.array(np.repeat(np.arange(len(ids)), top))),
                 "rank": pa.array(np.tile(np.arange(1, top + 1, dtype=np.int32), len(ids))),
                 "species": pa.array(self.job.species).take(pa.array(species.ravel())),
-                "probability": _null_for_nan(np.concatenate([part["probabilities"] for part in found])),
+                "probability": null_for_nan(np.concatenate([part["probabilities"] for part in found])),
             }
         )
 
 
-def _null_for_nan(values: Values) -> pa.Array:
+def null_for_nan(values: Values) -> pa.Array:
+    """The numbers as a column, nothing in place of NaN."""
     return pa.array(values.ravel(), from_pandas=True)
 
 

@@ -54,6 +54,15 @@ class SpeciesJob:
         sites = "" if table is None else table.fingerprint()
         return {"source": told, "sites": sites, "provenance": self.provenance.tags(), "kind": kind}
 
+    def units(self, table: TableSource) -> list[slice]:
+        """The rows of a table that are computed together."""
+        return [slice(start, min(start + self.rows, len(table))) for start in range(0, len(table), self.rows)]
+
+    def load(self, table: TableSource, rows: slice) -> Read:
+        """What the feeds give at some rows of a table."""
+        places = None if table.places is None else table.places[rows]
+        return self.read(Sites(rows=rows, places=places, crs=table.crs))
+
     def read(self, sites: Sites) -> Read:
         return {name: feed.read(sites) for name, feed in self.feeds.items()}
 
