@@ -32,6 +32,7 @@ from zoo.explain.subsets import NOTHING, Inputs, Subsets
 from zoo.io.whole import check_extension
 from zoo.model import Model
 from zoo.predict import stream
+from zoo.predict.species import null_for_nan
 from zoo.predict.work import Arrays, Work, session
 from zoo.processes import processes
 from zoo.tasks.metrics.ranks import auc_of_rows
@@ -249,8 +250,7 @@ def _result(
         "contribution": pa.array(found.values.T.ravel()),
     }
     if found.standard_errors is not None:
-        flat = found.standard_errors.T.ravel()
-        columns["standard_error"] = pa.array(flat, mask=np.isnan(flat))
+        columns["standard_error"] = null_for_nan(found.standard_errors.T)
     columns |= {BASE: pa.array(np.repeat(found.base, players)), "auc": pa.array(np.repeat(found.whole, players))}
     bars = Bars(
         groups=groups.names,
