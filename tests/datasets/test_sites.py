@@ -64,6 +64,24 @@ def test_long_and_wide_tables_say_the_same(tmp_path, text):
     assert opened(tmp_path, "val").ids == ("r",)
 
 
+@pytest.mark.parametrize("text", [LONG, WIDE])
+def test_semicolons_decimal_commas_and_windows_1252_say_the_same(tmp_path, text):
+    text = text.replace(",", ";").replace(".", ",").replace("Abies alba", "Gentiana lútea")
+    (tmp_path / "sites.csv").write_bytes(text.encode("cp1252"))
+    with pytest.warns(ZooWarning, match="read as Windows-1252"):
+        reader = opened(tmp_path, classes=("Gentiana lútea", "Fagus sylvatica"))
+    assert (reader.ids, reader.classes) == (("p", "q"), ("Gentiana lútea", "Fagus sylvatica"))
+    assert reader.sample(0).inputs["climate"].tolist() == [-1.0, 1.0]
+    assert (reader.sample(0).place, reader.sample(1).place) == ((6.5, 46.5), (7.5, 46.0))
+    np.testing.assert_array_equal(reader.presence, [[1, 0], [np.nan, 1]])
+
+
+def test_a_spreadsheet_of_occurrences_is_told_what_to_save(tmp_path):
+    (tmp_path / "finds.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"is a spreadsheet.*save the sheet as CSV UTF-8"):
+        opened(tmp_path / "finds.xlsx")
+
+
 def test_unlisted_species_of_complete_lists_are_absent(tmp_path):
     path = table(tmp_path, LONG)
     np.testing.assert_array_equal(opened(path, unlisted="absent").sample(1).target["presence"], [0, 1])

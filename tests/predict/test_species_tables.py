@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 from toy_species import SPECIES, Logistic, species_model
 
-from zoo.errors import ConfigError, InputError, OutputError
+from zoo.errors import ConfigError, InputError, OutputError, ZooWarning
 from zoo.predict import species
 from zoo.predict.species import most_probable
 
@@ -164,3 +165,38 @@ def test_another_slice_of_a_table_does_not_go_on_with_the_first(tmp_path):
     Logistic.stop_after = None
     with pytest.raises(ConfigError, match="parts of other work"):
         species_model().predict(table.slice(256, 256), out, batch_size=1, resume=True)
+
+
+def test_a_table_of_a_german_spreadsheet_gives_the_same(tmp_path):
+    sites = frame(50).assign(site=[f"Föhre {row}" for row in range(50)])
+    whole = species_model().predict(sites).table
+    sites.to_csv(tmp_path / "sites.csv", sep=";", decimal=",", encoding="cp1252", index=False)
+    with pytest.warns(ZooWarning, match=r"sites\.csv is not in UTF-8 and was read as Windows-1252"):
+        found = species_model().predict(tmp_path / "sites.csv").table
+    assert found.to_pydict() == whole.to_pydict()
+
+
+def test_points_of_geojson_are_sites_and_a_geopackage_is_told_what_to_save(tmp_path):
+    sites = frame(20).rename(columns={"site": "id"})
+    whole = species_model().predict(sites)
+    features = [
+        {
+            "type": "Feature",
+            "properties": {name: row[name] for name in ("id", "bio_1", "bio_12")},
+            "geometry": {"type": "Point", "coordinates": [row["lon"], row["lat"]]},
+        }
+        for row in sites.to_dict("records")
+    ]
+    (tmp_path / "sites.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    found = species_model().predict(tmp_path / "sites.geojson")
+    assert found.table.to_pydict() == whole.table.to_pydict()
+    np.testing.assert_array_equal(found.places, whole.places)
+    for name, said in (
+        ("a.gpkg", r"a vector file.*GEOMETRY=AS_XY"),
+        ("a.shp", "a vector file"),
+        ("a.xlsx", "CSV UTF-8"),
+    ):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(InputError, match=said):
+            species_model().predict(tmp_path / name, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

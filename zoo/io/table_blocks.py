@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,14 +117,22 @@ class Rows:
             parts = [block[max(rows.start - first, 0) : max(rows.stop - first, 0)] for first, block in self._kept]
             return np.concatenate(parts) if parts else np.empty((0, len(self._columns)), np.float32)
 
-    def sample(self, count: int) -> NDArray[np.float32]:
+    def sample(
+        self, count: int, *, each: Callable[[NDArray[np.float32]], None] | None = None
+    ) -> NDArray[np.float32]:
         """At most `count` rows (m, F), evenly spread over the table; all of its cells are read.
+
+        Args:
+            count: of rows.
+            each: is given every block (n, F) that is read.
 
         Raises:
             InputError: the file is damaged, or a cell holds no number; says which.
         """
         step, start, parts = -(-len(self._table) // count), 0, []
         for block in self._read():
+            if each is not None:
+                each(block)
             parts.append(block[-start % step :: step].copy())
             start += len(block)
         return np.concatenate(parts)
@@ -149,6 +157,8 @@ class Rows:
     def _batches(self, size: int) -> Iterator[pa.Table]:
         table, wanted = self._table, [column for column in self._columns if column is not None]
         if table.file is None:
+            kinds = table.data.schema
+            self._check([name for name in wanted if not _is_number(_value_type(kinds.field(name).type))])
             yield table.data
         elif is_parquet(table.file):
             kinds = pq.read_schema(table.file)

@@ -1,4 +1,4 @@
-"""Tables with a row per site: CSV, Parquet and GeoParquet files, pyarrow tables, pandas and geopandas frames.
+"""Tables with a row per site: CSV, Parquet, GeoParquet and GeoJSON files, pyarrow tables, pandas and geopandas frames.
 
 A long file is opened without its numbers: what names and places its rows is held, and the other columns are read in blocks
 (`zoo.io.table_blocks.Rows`). Coordinates are found under their usual names, Darwin Core's among
@@ -24,17 +24,28 @@ import pyarrow.parquet as pq
 import pyproj
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.errors import RasterioError
 
 from zoo.bands import normal_form
 from zoo.errors import InputError
+from zoo.io import point_features
+from zoo.io.delimited import EMPTY, dialect_of
 from zoo.io.grid import LON_LAT
+from zoo.io.rasters import open_dataset
 from zoo.io.source import BEYOND_DATA, to_crs
 from zoo.io.vectors import Places, places_of
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
-DELIMITERS = (",", "\t", ";")
+# What people take for a table of sites, and what they do with it.
+FOREIGN = {
+    (".gpkg", ".shp", ".fgb", ".kml", ".gpx"): (
+        "a vector file",
+        "in QGIS, Export > Save Features As, format CSV with GEOMETRY=AS_XY (columns X and Y; give --crs), GeoJSON or Parquet",
+    ),
+    (".xlsx", ".xls", ".ods"): ("a spreadsheet", "save the sheet as CSV UTF-8"),
+}
 BLOCK_BYTES = 1 << 21  # of text, ours: pyarrow reads 32 blocks ahead; larger ones are no faster
 HASHED_ROWS = 65_536  # of a table in memory at a time
 LARGEST_DEGREES = (360.0, 90.0)  # of longitude, which some count from 0 on, and latitude
@@ -56,6 +67,7 @@ class TableSource:
         names: of all columns of the file, held or not; empty where all are held.
         places: x, y of each row (N, 1, 2), NaN where a row has none; `None` where the table has no coordinates.
         crs: of the places; `None` where the table does not say.
+        decimal_point: of numbers in text.
     """
 
     name: str
@@ -64,6 +76,7 @@ class TableSource:
     names: tuple[str, ...] = ()
     places: Places | None = None
     crs: CRS | None = None
+    decimal_point: str = "."
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -104,7 +117,7 @@ class TableSource:
         if pa.types.is_decimal(kind) or pa.types.is_null(kind):
             values, kind = values.cast(pa.float64()), pa.float64()
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            raise InputError(_no_numbers(self.name, column, values))
+            raise InputError(_no_numbers(self.name, column, values, self.decimal_point))
         return np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
 
     def fingerprint(self) -> str:
@@ -138,6 +151,18 @@ def is_table(source: Any) -> bool:
     return isinstance(source, pa.Table | TableSource) or (hasattr(source, "columns") and hasattr(source, "iloc"))
 
 
+def is_like_table(source: Any) -> bool:
+    """Whether `open_table` is to open `source`: a table, points in GeoJSON, or what it refuses with advice."""
+    if is_table(source) or not isinstance(source, str | os.PathLike):
+        return is_table(source)
+    suffix = Path(source).suffix.lower()
+    if suffix == ".gpkg":  # of rasters, some are
+        with contextlib.suppress(RasterioError):
+            open_dataset(source).close()
+            return False
+    return suffix in (*point_features.SUFFIXES, *(one for suffixes in FOREIGN for one in suffixes))
+
+
 def is_parquet(path: Path) -> bool:
     """Whether a table is Parquet, by its name."""
     return path.name.lower().endswith(PARQUET_SUFFIXES)
@@ -161,6 +186,9 @@ def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSourc
     names: list[str] = []
     if not isinstance(source, str | os.PathLike):
         name, data = type(source).__name__, _from_memory(source)
+    elif Path(source).suffix.lower() in point_features.SUFFIXES:
+        check_file(Path(source), (*SUFFIXES, *point_features.SUFFIXES))
+        name, data = Path(source).name, point_features.read_points(Path(source))
     elif held:
         name, data = Path(source).name, _read(Path(source))
     else:
@@ -173,8 +201,13 @@ def open_table(source: Any, *, crs: Any = None, held: bool = True) -> TableSourc
             f"{name} holds no rows (columns: {_listed(names or data.column_names)}); expected a row per site"
         )
     check_columns(name, data.column_names)
-    places, found = _places(data, name, crs)
-    return TableSource(name=name, data=data, file=file, names=tuple(names), places=places, crs=found)
+    data = _without_bytes(data, name)
+    is_text = isinstance(source, str | os.PathLike) and os.fspath(source).lower().endswith(CSV_SUFFIXES)
+    point = dialect_of(Path(source)).decimal_point if is_text else "."
+    places, found = _places(data, name, crs, point)
+    return TableSource(
+        name=name, data=data, file=file, names=tuple(names), places=places, crs=found, decimal_point=point
+    )
 
 
 def check_columns(name: str, columns: Sequence[str]) -> None:
@@ -208,21 +241,13 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
             kinds = stream_csv(path).schema
             with contextlib.suppress(pa.ArrowInvalid):  # a later block holds another kind
                 return stream_csv(path, {name: kinds.field(name).type for name in columns}).read_all()
-        options = pa_csv.ConvertOptions(include_columns=columns)
-        return pa_csv.read_csv(path, parse_options=_dialect(path), convert_options=options)
+        return pa_csv.read_csv(path, **dialect_of(path).options(columns=columns))
 
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[bool]:
     """Within the block, what pyarrow raises of the file is an `InputError`; whether it is Parquet by its name."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected one table ({', '.join(SUFFIXES)})")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise InputError(f"{path}: the extension {path.suffix!r} is none of a table; expected {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); expected a table with a row per site. Export it again")
+    check_file(path, SUFFIXES)
     try:
         yield is_parquet(path)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as err:
@@ -232,23 +257,29 @@ def readable(path: Path) -> Iterator[bool]:
         ) from err
 
 
+def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise `InputError` unless there is a file of one of the extensions, with something in it."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one table ({', '.join(suffixes)})")
+    for foreign, (what, advice) in FOREIGN.items():
+        if path.name.lower().endswith(foreign):
+            raise InputError(f"{path} is {what}, expected a table ({', '.join(suffixes)}); {advice}")
+    if not path.name.lower().endswith(suffixes):
+        raise InputError(f"{path}: the extension {path.suffix!r} is none of a table; expected {', '.join(suffixes)}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); expected a table with a row per site. Export it again")
+
+
 def stream_csv(
     path: Path, types: Mapping[str, pa.DataType] | None = None, *, block_bytes: int | None = None
 ) -> pa_csv.CSVStreamingReader:
     """Batches of rows of a CSV file: the columns of `types`, or all in the types that the first block suggests."""
-    return pa_csv.open_csv(
-        pa.input_stream(str(path)),
-        read_options=pa_csv.ReadOptions(block_size=block_bytes or BLOCK_BYTES),
-        parse_options=_dialect(path),
-        convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=[*types] if types else None),
+    told = dialect_of(path).options(
+        types=types, columns=[*types] if types else None, block_bytes=block_bytes or BLOCK_BYTES
     )
-
-
-def _dialect(path: Path) -> pa_csv.ParseOptions:
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
-    first = head.splitlines()[0] if head.strip() else ""
-    return pa_csv.ParseOptions(delimiter=max(DELIMITERS, key=first.count), newlines_in_values=True)
+    return pa_csv.open_csv(pa.input_stream(str(path)), **told)
 
 
 def _from_memory(source: Any) -> pa.Table:
@@ -269,7 +300,28 @@ def _from_memory(source: Any) -> pa.Table:
     return table.replace_schema_metadata({"geo": json.dumps(geo)})
 
 
-def _places(data: pa.Table, name: str, crs: Any) -> tuple[Places | None, CRS | None]:
+def _without_bytes(data: pa.Table, name: str) -> pa.Table:
+    """Bytes that are text as text; others than a geometry's, which nothing here reads, are left out."""
+    geometries = json.loads((data.schema.metadata or {}).get(b"geo", b'{"columns": {}}'))["columns"]
+    for column in data.column_names:
+        if column in geometries or not _is_bytes(data[column].type):
+            continue
+        try:
+            data = data.set_column(data.column_names.index(column), column, data[column].cast(pa.large_string()))
+        except pa.ArrowInvalid as err:
+            if column == _named(data.column_names, ID_NAMES):
+                raise InputError(
+                    f"{name}: column {column!r} holds bytes, expected text or numbers; write it as text"
+                ) from err
+            data = data.drop_columns(column)
+    return data
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _places(data: pa.Table, name: str, crs: Any, decimal_point: str) -> tuple[Places | None, CRS | None]:
     """Coordinates of the rows, and their CRS."""
     told = None if crs is None else to_crs(crs)
     if b"geo" in (data.schema.metadata or {}):
@@ -280,7 +332,7 @@ def _places(data: pa.Table, name: str, crs: Any) -> tuple[Places | None, CRS | N
             columns = [_named(data.column_names, (one,)) for one in pair]
             if all(columns) and (told or known):
                 crs = _agreed(f"{name}: the columns {columns[0]} and {columns[1]} are", known, told)
-                plain = TableSource(name=name, data=data)
+                plain = TableSource(name=name, data=data, decimal_point=decimal_point)
                 places = np.stack([plain.numbers_exact(str(column)) for column in columns], axis=-1)[:, None]
                 _check_degrees(places, crs, name)
                 return places, crs
@@ -348,27 +400,32 @@ def _named(columns: Any, names: tuple[str, ...]) -> str | None:
     return next((spelled[normal_form(one)] for one in names if normal_form(one) in spelled), None)
 
 
-def _no_numbers(name: str, column: str, values: pa.ChunkedArray) -> str:
-    found, where = "", ""
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        for row, text in enumerate(values.to_pylist(), 1):
-            if text is not None and not _is_number(text):
-                found, where = f" {text!r}", f" in row {row}"
-                break
-    kind = f"the text{found}" if found else f"{values.type}"
-    comma = " (a decimal comma?)" if "," in found else ""
+def _no_numbers(name: str, column: str, values: pa.ChunkedArray, point: str) -> str:
+    what = f"{name}: column {column!r} holds"
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return f"{what} {values.type}, expected numbers; convert it, or leave it out"
+    texts = ((row, one) for row, one in enumerate(values.to_pylist(), 1) if one is not None and one not in EMPTY)
+    row, text = next((one for one in texts if not _is_number(one[1], point)), (0, ""))
+    if not row:
+        return f"{what} numbers as text, expected numbers; write them as numbers"
+    found, other = f"{what} the text {text!r} in row {row}, expected numbers", {".": ",", ",": "."}[point]
+    if not _is_number(text, other):
+        return f"{found}; correct the cell, or leave it empty where the value is missing"
     return (
-        f"{name}: column {column!r} holds {kind}{where}, expected numbers{comma};"
-        " correct the cell, or leave it empty where the value is missing"
+        f"{found} ({'a decimal comma?' if point == '.' else 'a decimal point, and commas elsewhere?'}); save the table with"
+        " decimal points (R: write.csv), or with semicolons and decimal commas in all columns (R: write.csv2; Excel: CSV UTF-8)"
     )
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, point: str) -> bool:
+    """Whether a text is a number with this decimal point."""
+    if point == "," and "." in text:
+        return False
     try:
-        float(text)
+        float(text.replace(point, "."))
     except ValueError:
         return False
-    return True
+    return "_" not in text  # Python's alone
 
 
 def _file_sum(path: Path) -> int:

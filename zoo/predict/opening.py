@@ -8,7 +8,7 @@ there are some; longitude and latitude that neither has are those of the place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from zoo.bands import normal_form
 from zoo.errors import ConfigError, InputError, SpecError, some
 from zoo.inputs.layers import Layer, check_layers, find_layers, layers_of, open_layers, stated
+from zoo.inputs.markers import MarkerCount, without
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.radiometry import Radiometry
 from zoo.inputs.ranges import check_range
@@ -34,7 +35,7 @@ from zoo.io.around import patches, values_at
 from zoo.io.grid import Grid
 from zoo.io.sources import is_collection, label
 from zoo.io.table_blocks import Rows
-from zoo.io.tables import ID_NAMES, LON_LAT_NAMES, XY_NAMES, TableSource, is_table, open_table
+from zoo.io.tables import ID_NAMES, LON_LAT_NAMES, XY_NAMES, TableSource, is_like_table, open_table
 from zoo.io.vectors import Places
 from zoo.model import Model
 from zoo.options import Options
@@ -126,7 +127,7 @@ def open_feeds(model: Model, source: Any, options: Options) -> tuple[TableSource
     options.check_inputs([*choices, "sites"])
     tables: dict[int, TableSource] = {}
     for name, item in given.items():
-        if is_table(item) and id(item) not in tables:
+        if is_like_table(item) and id(item) not in tables:
             tables[id(item)] = open_table(item, crs=options.of_input(name).crs, held=False)
     table = next(iter(tables.values()), None)
     if table is None and options.covariates is not None:
@@ -211,8 +212,8 @@ def _open_feed(asked: _Asked, spec: InputSpec, item: Any) -> Feed | None:
         return _variables(asked, spec, item, options)
     if spec.kind in (Kind.RASTER, Kind.IMAGE):
         if isinstance(item, TableSource) and options.covariates is not None:
-            of_numbers = {"scale": options.scale, "offset": options.offset, "baseline": options.baseline}
-            item, options = options.covariates, Options(**of_numbers)  # the others are of the table
+            kept = ("scale", "offset", "baseline", "nodata")  # the others are of the table
+            item, options = options.covariates, Options(**{key: getattr(options, key) for key in kept})
         if spec.optional and (isinstance(item, TableSource) or (asked.shares and not _has_band(spec, item, options))):
             return None
         return _patches(asked, spec, item, options)
@@ -263,7 +264,8 @@ def _variables(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> F
     if layers:
         places, crs = _some_places(table, cells.grid if options.grid is None else grid_of(options.grid))
         alone = [None if name in columns else layers.get(name) for name in spec.band_ids]
-        _check_numbers(spec, values_at(alone, places, crs), label(item if table is None else options.covariates))
+        where = label(item if table is None else options.covariates)
+        _check_numbers(spec, _unmarked(spec, values_at(alone, places, crs), where), where)
     if table is None:
         return cells
     of_table = _columns(spec, table, columns, options)
@@ -282,14 +284,17 @@ def _layers(
     """Rasters of the variables that have one, and what all are called; what options say of a table is not said of them."""
     if table is None:
         return find_layers(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
-    return ({}, []) if options.covariates is None else find_layers(spec, options.covariates)
+    return ({}, []) if options.covariates is None else find_layers(spec, options.covariates, nodata=options.nodata)
 
 
 def _columns(spec: InputSpec, table: TableSource, columns: Mapping[str, str], options: Options) -> ColumnFeed:
     nodata = spec.nodata if options.nodata is None else options.nodata
     values = Rows(table, [columns.get(name) for name in spec.band_ids], nodata=nodata)
     if columns:
-        _check_numbers(spec, values.sample(CHECKED_ROWS), table.name)
+        markers = MarkerCount(spec=spec)
+        some_rows = values.sample(CHECKED_ROWS, each=markers.add)
+        markers.doubt("rows", table.name)
+        _check_numbers(spec, without(some_rows, markers.doubtful()), table.name)
     return ColumnFeed(spec=spec, preprocess=Preprocess(spec), table=table, values=values)
 
 
@@ -303,6 +308,14 @@ def _some_places(table: TableSource | None, grid: Grid | None) -> tuple[Places, 
     rows, cols = (np.mgrid[:CHECKED_SIDE, :CHECKED_SIDE] + 0.5) / CHECKED_SIDE
     x, y = grid.transform @ (cols.ravel() * grid.width, rows.ravel() * grid.height)
     return np.stack([x, y], axis=-1)[:, None], grid.crs
+
+
+def _unmarked(spec: InputSpec, values: Values, where: str) -> Values:
+    """Numbers (m, F) at some places of rasters, without those that seem to mark missing values, which are told of."""
+    markers = MarkerCount(spec=spec)
+    markers.add(values)
+    markers.doubt("places looked at", where)
+    return without(values, markers.doubtful())
 
 
 def _check_numbers(spec: InputSpec, values: Values, where: str, said: Radiometry | None = None) -> None:
@@ -335,10 +348,9 @@ def _patches(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> Pat
     if is_collection(item):
         return _layered(asked, spec, item, options)
     opened = open_feed(asked.model, spec.name, item, options, shares=False)
-    check_layers(
-        opened.spec,
-        {band: (opened.source, one) for band, one in zip(opened.spec.band_ids, opened.channels, strict=True)},
-    )
+    layers = [(opened.source, channel) for channel in opened.channels]
+    check_layers(opened.spec, dict(zip(opened.spec.band_ids, layers, strict=True)))
+    _unmarked(opened.spec, _at_places(asked, layers, opened.source.grid), label(item))
     return PatchFeed(
         spec=opened.spec, preprocess=opened.preprocess, source=opened.source, channels=opened.channels, side=spec.window
     )
@@ -350,7 +362,13 @@ def _layered(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> Lay
     bands = layers_of(spec, item, told=options.bands, crs=options.crs, nodata=options.nodata)
     said = stated(spec, bands, scale=options.scale, offset=options.offset, baseline=options.baseline)
     grid = next(band[0].grid for band in bands if band is not None)
-    places, crs = _some_places(asked.table, grid if asked.options.grid is None else grid_of(asked.options.grid))
-    found = patches(bands, places, crs, side=1)[:, :, 0, 0] * np.array(said.factor) + np.array(said.offset)
+    found = _unmarked(spec, _at_places(asked, bands, grid), label(item))
+    found = found * np.array(said.factor) + np.array(said.offset)
     _check_numbers(spec, found, label(item), Radiometry(says_baseline=options.baseline is not None))
     return LayersFeed(spec=spec, preprocess=Preprocess(spec, to_declared=said), bands=bands, side=spec.window)
+
+
+def _at_places(asked: _Asked, bands: Sequence[Layer | None], grid: Grid) -> Values:
+    """Numbers (m, C) as stored, in the cells of some places."""
+    places, crs = _some_places(asked.table, grid if asked.options.grid is None else grid_of(asked.options.grid))
+    return patches(bands, places, crs, side=1)[:, :, 0, 0]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -22,15 +20,13 @@ from zoo.datasets.dividing import SHOWN, SUFFIXES, Dividing, files_of_split, nee
 from zoo.datasets.pictures import Picture, Pictures, Reading, Spot, spots_of, whole_number
 from zoo.datasets.sample import Sample
 from zoo.errors import ConfigError, InputError, some
-from zoo.io import tables
-from zoo.io.grid import LON_LAT
-from zoo.io.source import to_crs
-from zoo.io.tables import TableSource, open_table
+from zoo.io import point_features, tables
+from zoo.io.tables import open_table
 from zoo.io.vectors import reproject
 from zoo.spec import Variant
 from zoo.tiling import Window
 
-TABLES = (*tables.SUFFIXES, ".geojson", ".json")
+TABLES = (*tables.SUFFIXES, *point_features.SUFFIXES)
 NAMES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "file", "filename"),
     "x": ("x", "x_px", "col"),
@@ -211,7 +207,7 @@ def _things(path: Path, root: Path, images: str, names: Sequence[str]) -> dict[s
     Raises:
         InputError: columns are missing, or values are no classes, images or numbers.
     """
-    opened = _geojson(path) if path.suffix.lower() in (".geojson", ".json") else open_table(path)
+    opened = open_table(path)
     spelled = {one.casefold(): one for one in reversed(opened.columns)}
     column = {key: next((spelled[one] for one in few if one in spelled), None) for key, few in NAMES.items()}
     on_ground = opened.places is not None and (column["x"] is None or column["y"] is None)
@@ -253,23 +249,3 @@ def _classes(values: Sequence[Any], names: Sequence[str], path: Path) -> NDArray
             " them, or say all classes with the option classes=[...]"
         )
     return np.array([meant[one] for one in values], np.int64)
-
-
-def _geojson(path: Path) -> TableSource:
-    """Point features as a table: properties, and places in longitude and latitude (RFC 7946)."""
-    try:
-        features = json.loads(path.read_text(encoding="utf-8"))["features"]
-        properties = [one["properties"] or {} for one in features]
-        keys = dict.fromkeys(key for one in properties for key in one)
-        rows = [{key: one.get(key) for key in keys} for one in properties]
-        shapes = [one["geometry"] for one in features]
-        if any(shape is not None and shape["type"] != "Point" for shape in shapes):
-            raise InputError(
-                f"{path} holds shapes that are no points; expected a point per thing: take centroids first"
-            )
-        places = np.array([[np.nan] * 2 if shape is None else shape["coordinates"][:2] for shape in shapes], np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise InputError(f"{path} is no GeoJSON of points that can be read: {err!r}; export it again") from err
-    if not rows:
-        raise InputError(f"{path} holds no points; expected a feature per thing")
-    return TableSource(name=path.name, data=pa.Table.from_pylist(rows), places=places[:, None], crs=to_crs(LON_LAT))
