@@ -193,6 +193,20 @@ def test_sites_beyond_the_rasters_are_told_and_all_of_them_are_an_error(tmp_path
     assert not out.exists()
 
 
+def test_sites_without_coordinates_are_counted_where_places_are_read(tmp_path):
+    rain = write(tmp_path / "bio_12.tif", np.full((1, 9, 14), 900.0), transform=TRANSFORM)
+    sites = pd.DataFrame({"lon": [7.0, np.nan, 8.0], "lat": [45.0, 45.0, np.nan], "bio_1": [5.0, 6.0, 7.0]})
+    with pytest.warns(
+        ZooWarning, match="2 of 3 sites have no coordinates, and are answered without what is read at a place"
+    ):
+        found = species_model().predict(sites, covariates=rain).table
+    truth = expected(sites["bio_1"], np.array([900, np.nan, np.nan]))
+    np.testing.assert_allclose(predicted(found), truth, atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        species_model().predict(sites.assign(bio_12=900.0))
+
+
 # --------------------------------------------------------------------------------------------- what decides nothing
 
 

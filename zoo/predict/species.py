@@ -146,7 +146,7 @@ def most_probable(values: Values, top: int) -> Arrays:
 
 
 def check_places(job: SpeciesJob, table: TableSource) -> None:
-    """Raise unless the sites have a place, where something is read there."""
+    """Raise unless the sites have a place, where something is read there; warn of single ones that have none."""
     if all(isinstance(feed, ColumnFeed) for feed in job.feeds.values()):
         return
     if table.places is None or table.crs is None:
@@ -154,6 +154,19 @@ def check_places(job: SpeciesJob, table: TableSource) -> None:
             f"{table.name} has no coordinates that are known (columns: {', '.join(table.columns[:12])}); expected"
             " decimalLongitude and decimalLatitude (or longitude, latitude; or x, y with --crs EPSG:2056, say)"
         )
+    without = _placeless(table)
+    if without:
+        warnings.warn(
+            f"{table.name}: {without} of {len(table)} sites have no coordinates, and are answered without what is read at a"
+            " place; fill in longitude and latitude, or leave those rows out",
+            ZooWarning,
+            stacklevel=2,
+        )
+
+
+def _placeless(table: TableSource) -> int:
+    """How many sites of a table with coordinates have none."""
+    return 0 if table.places is None else int((~np.isfinite(table.places).all(axis=(1, 2))).sum())
 
 
 def notes_of(job: SpeciesJob, read: Read, seen: Seen) -> dict[str, str]:
@@ -197,7 +210,8 @@ def _doubt_beyond(job: SpeciesJob, table: TableSource, name: str, count: int) ->
             f"{table.name}: not one of {len(table)} sites lies where the rasters of {name} have data; check the rasters'"
             " extent and the coordinates (x, y want the right --crs), or leave the rasters out"
         )
-    if count:
+    count -= _placeless(table)  # told by `check_places`
+    if count > 0:
         warnings.warn(
             f"{table.name}: {count} of {len(table)} sites lie where no raster of {name} has data, and are answered without;"
             " check the rasters' extent and the coordinates",
