@@ -137,6 +137,12 @@ def test_background_points_have_a_term_of_their_own():
     assert {name: float(one) for name, one in objective.counts(batch).items()} == {"presence": 3, "background": 2}
 
 
+def test_background_points_that_would_weigh_nothing_are_refused():
+    batch = replace(BATCH, target=BATCH.target | {"background": torch.tensor([False, False, True])})
+    with pytest.raises(ConfigError, match=r"with absences=1 they weigh nothing .* absences=0\.5"):
+        Presence(loss="bce")(Linear(), batch, None)
+
+
 def test_without_background_points_absences_count_in_full():
     objective = Presence(absences=0.3)
     objective.species_weights = torch.tensor([4.0, 2.5])

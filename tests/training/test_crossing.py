@@ -95,3 +95,15 @@ def test_what_folds_need_is_told(firs, tmp_path, zoo_command):
     code, _, errors = zoo_command(*told, "data.options.species=[Abies ficta]", "--out", tmp_path / "fir")
     assert code == 1
     assert "say all of block_km, folds and fold" in errors
+
+
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")
+def test_scores_of_other_data_are_not_taken_for_these(firs, tmp_path):
+    table = tmp_path / "sites.csv"
+    text = (firs / "sites.csv").read_text()
+    table.write_text(text)
+    own = f"data.folder={table}"
+    cross_validate(config(firs, own, "epochs=1"), folds=3, out=tmp_path / "fir")
+    table.write_text(text.replace(",1\n", ",0\n", 1))
+    with pytest.raises(ConfigError, match=r"fold-1 was trained and judged on other data than .*sites\.csv holds now"):
+        cross_validate(config(firs, own, "epochs=1"), folds=3, out=tmp_path / "fir")

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ConfigError
-from zoo.evaluation.report import Row, aligned, number
+from zoo.evaluation.report import COUNTS, Row, aligned, number
 from zoo.evaluation.result import mean_and_spread, spread_of
 from zoo.evaluation.verb import evaluate
+from zoo.hub.records import sha256_of
 from zoo.io.whole import whole
 from zoo.processes import processes
 from zoo.training.config import TrainConfig
@@ -41,18 +43,22 @@ class Crossed:
         folder: of the runs.
         scores: by name, a value per fold; NaN where undefined.
         samples: that each fold was judged by.
+        notes: with what care they must be read.
     """
 
     folder: Path
     scores: Mapping[str, tuple[float, ...]]
     samples: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Aligned rows: mean and standard deviation, and each fold."""
         rows: list[Row] = [["metric", "mean", "std", *[f"fold {fold}" for fold in range(1, len(self.samples) + 1)]]]
-        rows += [[name, *map(number, (*mean_and_spread(values), *values))] for name, values in self.scores.items()]
+        for name, values in self.scores.items():
+            over = ("", "") if name in COUNTS else map(number, mean_and_spread(values))
+            rows.append([name, *over, *(number(one, name) for one in values)])
         rows.append(["samples", "", "", *map(str, self.samples)])
-        return aligned(rows)
+        return "\n".join([aligned(rows), *(f"note: {one}" for one in self.notes)])
 
 
 def cross_validate(config: TrainConfig, *, folds: int, out: str | Path) -> Crossed:
@@ -80,6 +86,7 @@ def cross_validate(config: TrainConfig, *, folds: int, out: str | Path) -> Cross
         folder=folder,
         scores={name: tuple(_value(one["metrics"].get(name)) for one in told) for name in names},
         samples=tuple(one["num_samples"] for one in told),
+        notes=tuple(dict.fromkeys(note for one in told for note in one.get("notes", ()))),
     )
     if processes().is_main_process:
         plain = {
@@ -88,6 +95,7 @@ def cross_validate(config: TrainConfig, *, folds: int, out: str | Path) -> Cross
             "folds": folds,
             "num_samples": list(crossed.samples),
             "metrics": {name: spread_of(values) for name, values in crossed.scores.items()},
+            "notes": list(crossed.notes),
         }
         with whole(folder / ALL) as part:
             part.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -98,9 +106,14 @@ def _fold(config: TrainConfig, folds: int, fold: int, folder: Path) -> dict[str,
     """The evaluation of one fold, as JSON has it."""
     options = {**config.data.options, "folds": folds, "fold": fold}
     config = replace(config, data=replace(config.data, options=options))
-    judged = folder / JUDGED
+    judged, data = folder / JUDGED, _data_of(config)
     if (found := _read(judged)) is not None:
         check_same(RunFolder(folder), config)
+        if found.get("data_sha256") != data:
+            raise ConfigError(
+                f"{folder} was trained and judged on other data than {config.data.folder} holds now; begin anew with"
+                " another --out"
+            )
         return found
     done = train(config, out=folder, resume="auto")
     held = config.validation
@@ -113,11 +126,23 @@ def _fold(config: TrainConfig, folds: int, fold: int, folder: Path) -> dict[str,
         options={**options, **(held.options if held is not None and held.dataset is None else {})},
         metric_options=held.metric_options if held is not None else {},
     )
+    told = {**json.loads(evaluation.to_json()), "data_sha256": data}
     if processes().is_main_process:
         with whole(judged) as part:
-            part.write_text(evaluation.to_json(), encoding="utf-8")
-    found = json.loads(evaluation.to_json())
-    return dict(found)
+            part.write_text(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return told
+
+
+def _data_of(config: TrainConfig) -> str:
+    """What tells these data from others: the bytes of a table; of a folder, names and sizes of its files."""
+    told = hashlib.sha256()
+    root = Path(config.data.folder or "")
+    if config.data.folder is not None and root.is_file():
+        return sha256_of(root)
+    for one in sorted(root.rglob("*")) if config.data.folder is not None else ():
+        if one.is_file():
+            told.update(f"{one.relative_to(root).as_posix()} {one.stat().st_size}\n".encode())
+    return told.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

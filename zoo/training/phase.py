@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import nn
 from zoo.datasets.loading import loader
 from zoo.datasets.sample import Batch, Reader
 from zoo.datasets.seeds import generator_of, seed_of
-from zoo.errors import OutputError, ZooError
+from zoo.errors import OutputError, ZooError, ZooWarning
 from zoo.io.whole import whole
 from zoo.model import Model
 from zoo.tasks.objective import Moment
@@ -291,6 +292,7 @@ class _Steps:
                 accelerator=run.accelerator,
             )
             state, better = judged(found, state, self.phase)
+            self._doubt_best(found, state)
             if better:
                 self._keep_best(network)
         set_modes(self.learner, self.phase)
@@ -298,6 +300,19 @@ class _Steps:
         self._tell(Happened.EVALUATED, state.step, found)
         self.began += time.perf_counter() - paused  # measuring is not training
         return state
+
+    def _doubt_best(self, found: Mapping[str, float], state: State) -> None:
+        """Warn where what chooses the best weights cannot be measured."""
+        best = self.phase.best
+        if best is None or state.best is not None or not math.isnan(found.get(best.metric, math.nan)):
+            return
+        if self.run.accelerator.is_main_process:
+            warnings.warn(
+                f"{best.metric} cannot be measured on the validation data (do they hold each class, presences and absences?):"
+                " unless that changes, the last weights are kept, not the best",
+                ZooWarning,
+                stacklevel=2,
+            )
 
     def _keep_best(self, network: nn.Module) -> None:
         """Save weights as the best so far."""

@@ -271,11 +271,17 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
 
 
 def _inputs_of(config: TrainConfig, variant: Variant) -> tuple[InputSpec, ...]:
-    """The variant's inputs; those whose statistics are no part of it, as the saved weights with which it begins know them."""
-    if all(one.steps for one in variant.inputs) or not ("/" in config.start or config.start.startswith(".")):
+    """The variant's inputs; where one begins with saved weights, in the order and with the statistics that these know."""
+    if not ("/" in config.start or config.start.startswith(".")):
         return variant.inputs
-    saved = {(one.name, one.band_ids): one for one in load(config.start, device="cpu").variant.inputs}
-    return tuple(one if one.steps else saved.get((one.name, one.band_ids), one) for one in variant.inputs)
+    saved = load(config.start, device="cpu").variant.inputs
+
+    def known(own: InputSpec) -> InputSpec:
+        same = [one for one in saved if one.name == own.name and {*one.band_ids} == {*own.band_ids}]
+        labelled = [one for one in same if one.label == own.label]
+        return labelled[0] if labelled else same[0] if len(same) == 1 else own
+
+    return tuple(known(one) for one in variant.inputs)
 
 
 def _check_metrics(config: TrainConfig, validating: Validating, variant: Variant) -> None:

@@ -67,7 +67,7 @@ def test_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sites.csv").write_text("id,bio_1,bio_12\na,10.5,700\nb,1.0,1200\n")
     commands = re.findall(r"^\$ zoo (.*)$", PAGE.read_text(), re.MULTILINE)
-    assert [command.partition(" ")[0] for command in commands] == ["info", "predict", "recipes", "evaluate"]
+    assert [command.partition(" ")[0] for command in commands] == ["info", "predict", "recipes", "evaluate", "evaluate"]
     for command in commands:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZooWarning)

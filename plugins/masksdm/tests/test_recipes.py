@@ -1,5 +1,7 @@
 """Every recipe trains: a step or two of a narrow and shallow network on tiny copies of the layouts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,7 +82,7 @@ def test_a_species_of_one_s_own_is_told_better_than_by_a_logistic_regression(tmp
 
 @pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # most of the predictors are not there
 def test_fine_tuning_prepares_predictors_as_the_weights_know_them(tmp_path):
-    """The released networks have no statistics; those of the saved folder with which one begins count."""
+    """Statistics, and the order of predictors, are those of the saved folder with which one begins."""
     (tmp_path / "data").mkdir()
     write_splot(tmp_path / "data")
     plots = f"data.folder={tmp_path / 'data'}"
@@ -94,3 +96,20 @@ def test_fine_tuning_prepares_predictors_as_the_weights_know_them(tmp_path):
     assert step.mean == base.model.variant.inputs[0].steps[0].mean
     assert step.std == base.model.variant.inputs[0].steps[0].std
     assert found.variant.classes == ("Abies ficta",)
+
+
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # most of the predictors are not there
+def test_saved_weights_keep_their_order_and_statistics_where_the_variant_has_others(tmp_path):
+    demo = zoo.load("masksdm@demo", device="cpu")
+    (own,) = demo.variant.inputs
+    (step,) = own.steps
+    turned = replace(own, bands=own.bands[::-1], steps=(replace(step, mean=step.mean[::-1], std=step.std[::-1]),))
+    other = replace(demo, variant=replace(demo.variant, inputs=(turned,)))
+    other.save(tmp_path / "other")
+    rows = [f"{8 + index / 50},{46 + index % 7},{index % 13},{index % 2}" for index in range(60)]
+    (tmp_path / "sites.csv").write_text("\n".join(["lon,lat,bio_1,Abies ficta", *rows]) + "\n")
+    told = ("data.options.species=[Abies ficta]", "data.options.background=null", "objective_options.absences=1")
+    table = (f"data.folder={tmp_path / 'sites.csv'}", f"start={tmp_path / 'other'}")
+    found = zoo.train(zoo.recipe("masksdm@demo", "own", *SHORT, *told, *table), out=tmp_path / "run").model.variant
+    assert found.inputs[0].band_ids == own.band_ids[::-1]
+    assert found.inputs[0].steps[0].mean == step.mean[::-1]

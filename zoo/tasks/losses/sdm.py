@@ -92,7 +92,8 @@ class Presence(Objective):
         epsilon: see `species_weights`.
 
     Raises:
-        ConfigError: an option is out of range, or the training data have no presence at all.
+        ConfigError: an option is out of range, the training data have no presence at all, or background points weigh
+            nothing.
     """
 
     species_weights: Tensor
@@ -136,6 +137,11 @@ class Presence(Objective):
         drawn: Tensor | None = batch.target.get("background")
         if drawn is not None:
             presence = presence.masked_fill(drawn[:, None], torch.nan)
+            if self.absences == 1:
+                raise ConfigError(
+                    "the data have background points, and with absences=1 they weigh nothing (1 - absences); say"
+                    " objective_options.absences=0.5, or leave the option background of the data out"
+                )
         if self.loss == "bce":
             terms = {"presence": Term(*cross_entropy(logits, presence, logits.new_tensor(self.pos_weight)))}
         else:
