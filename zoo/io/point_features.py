@@ -18,7 +18,7 @@ SUFFIXES = (".geojson", ".json")
 
 
 def read_points(path: Path) -> pa.Table:
-    """A row per feature: its properties, and its point as GeoParquet has it.
+    """A row per feature, all of which are held: its properties, and its point as GeoParquet has it.
 
     Places are longitude and latitude (RFC 7946), unless the file has the member `crs` of GeoJSON 2008, as QGIS writes it.
 
