@@ -96,7 +96,7 @@ def check_range(
 def _seen(spec: InputSpec, percentiles: list[list[float]], to_declared: LinearMap) -> list[_Seen]:
     seen = []
     for index, band in enumerate(spec.bands):
-        usual = _usual(spec, index)
+        usual = usual_range(spec, index)
         raw = tuple(row[index] for row in percentiles)
         if usual is None or not all(math.isfinite(value) for value in raw):
             continue
@@ -115,8 +115,11 @@ def _seen(spec: InputSpec, percentiles: list[list[float]], to_declared: LinearMa
     return seen
 
 
-def _usual(spec: InputSpec, index: int) -> tuple[float, float] | None:
-    """The usual range of a band's numbers before the first step, from the first step that tells one."""
+def usual_range(spec: InputSpec, index: int) -> tuple[float, float] | None:
+    """The usual range of a band's numbers before the first step, from the first step that tells one; `None` if none does.
+
+    Three standard deviations to both sides of the mean, or the percentiles or limits that are declared.
+    """
     inverse: list[Scale | Decibel] = []
     for step in spec.steps:
         match step:
@@ -208,18 +211,30 @@ def _constant_doubt(seen: Sequence[_Seen]) -> str | None:
 
 
 def _outside_doubt(seen: Sequence[_Seen], kind: Kind) -> str | None:
-    """Bands whose median is more than one span away from the usual range."""
-    outside = [one for one in seen if not one.low - one.span <= one.mapped[1] <= one.high + one.span]
+    """Bands whose median is more than one span away from the usual range; variables, where next to no value lies in it.
+
+    The numbers of one region are alike, and may all lie in a tail of the world's: of a variable, both percentiles 1 and 99
+    must be on the same side of the usual range. A scene may well be all cloud or snow, and is doubted further out.
+    """
+    outside = [one for one in seen if _is_beyond(one, kind)]
     if not outside:
         return None
     first = outside[0]
     others = f", and {', '.join(one.band for one in outside[1:])} alike" if len(outside) > 1 else ""
     advice = (
-        "another unit, or another variable? Convert the numbers"
+        "another unit, or another variable? Convert the numbers, unless the places are truly unlike those of the training"
+        " data"
         if kind is Kind.TABLE
         else "another unit, or another band? Check --bands, --scale, --offset"
     )
     return f"{first.found()}, expected about {first.expected()}{others}: {advice}"
+
+
+def _is_beyond(one: _Seen, kind: Kind) -> bool:
+    low, middle, high = one.mapped
+    if kind is Kind.TABLE and (high < one.low or low > one.high):
+        return True
+    return not one.low - one.span <= middle <= one.high + one.span
 
 
 def _three(values: tuple[float, float, float]) -> str:

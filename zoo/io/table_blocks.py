@@ -117,9 +117,7 @@ class Rows:
             parts = [block[max(rows.start - first, 0) : max(rows.stop - first, 0)] for first, block in self._kept]
             return np.concatenate(parts) if parts else np.empty((0, len(self._columns)), np.float32)
 
-    def sample(
-        self, count: int, *, each: Callable[[NDArray[np.float32]], None] | None = None
-    ) -> NDArray[np.float32]:
+    def sample(self, count: int, *, each: Callable[[NDArray[np.float32]], None] | None = None) -> NDArray[np.float32]:
         """At most `count` rows (m, F), evenly spread over the table; all of its cells are read.
 
         Args:
