@@ -27,7 +27,7 @@ def test_the_command_explains_places_and_scores_alike_on_two_processes(
         "--batch-size",
         "1",
     ]
-    scores = ["shares.test=1", "--labels", "--method", "permutation", "--rounds", "8"]
+    scores = ["--labels", "shares.test=1", "--method", "permutation", "--rounds", "8"]  # no dataset is named so
     for number, told in enumerate((places, scores)):
         one, two = tmp_path / f"one{number}.parquet", tmp_path / f"two{number}.parquet"
         code, said, err = zoo_command("explain", installed_additive, sites, one, *told)

@@ -59,6 +59,8 @@ def command(
     """  # noqa: D301  (click looks for a backspace)
     from zoo.errors import ConfigError, InputError, OutputError
 
+    if labels is not None and "=" in labels:  # an option of the reader, which click took for the dataset's name
+        rest, labels = (labels, *rest), SITES
     if given["source"] == NO_FOLDER and labels in (None, SITES):
         raise InputError(
             "- stands for a dataset that needs no folder; name one with --labels, or give a table or rasters"

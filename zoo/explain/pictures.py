@@ -46,7 +46,7 @@ def draw_bars(bars: Bars) -> Figure:
     span = high - low or 1.0
     grid[0, 0].set_xlim(low - 0.03 * span, high + 0.13 * span)  # room for the numbers
     left_out = len(bars.panels) - len(panels)
-    more = f"; {left_out} more species are in the table" if left_out else ""
+    more = f"; {left_out} more species are not drawn: --species says which" if left_out else ""
     grid[-1, 0].set_xlabel(
         f"adds to the {bars.value}{bars.over and f', mean over {bars.over}'}{more}", fontsize="small"
     )
@@ -163,6 +163,10 @@ def draw_curves(result: Curves) -> Figure:
             line[0].set_title(result.species[number], fontsize="small", fontweight="bold", loc="left")
     grid[0, 0].set_ylim(bottom=0)
     handles, labels = grid[0, 0].get_legend_handles_labels()
+    left_out = len(result.species) - min(len(result.species), CURVE_ROWS)
+    if left_out:
+        title = f"{left_out} more species are not drawn: --species says which"
+        figure.suptitle(title, x=0.99, ha="right", fontsize="x-small", color="0.4")
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="x-small", frameon=False)
     return figure
 
