@@ -9,14 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_species import CLIMATE, Logistic, write
+from rasterio.warp import transform
+from test_species import CLIMATE, TRANSFORM, Logistic, write
 from toy_species import PATCH, species_model
 
 import zoo
 from zoo import samples
-from zoo.errors import ZooWarning
+from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.inputs.markers import MarkerCount, without
-from zoo.spec import Normalise
+from zoo.inputs.variables import match_variables
+from zoo.spec import Band, Normalise
+from zoo.tasks.sdm import species_of
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +136,87 @@ def test_one_region_alone_is_not_doubted(seed, tmp_path):
     samples.write(samples.scene("predictors", seed=seed, size=96), rasters)
     with silent():
         zoo.load("masksdm@demo").predict(rasters, species=["Virtualis clivosa"])
+
+
+# ---------------------------------------------------------------------------------------------------- off the rasters
+
+
+@pytest.fixture
+def rasters(tmp_path):
+    """From 6 to 13 degrees east, 42.5 to 47 north."""
+    return write(tmp_path / "layers.tif", np.ones((2, 9, 14)), names=("bio_1", "bio_12"), transform=TRANSFORM)
+
+
+def test_sites_off_the_rasters_are_told_where_both_lie(rasters):
+    model = species_model()
+    sites = pd.DataFrame({"lon": [60.0, 61.5], "lat": [45.0, 44.0]})
+    boxes = r"the sites' box is 60.00, 44.00, 61.50, 45.00, that of the rasters 6.00, 42.50, 13.00, 47.00 \(west, south, east,"
+    with pytest.raises(InputError, match=boxes) as caught:
+        model.predict(sites, covariates=rasters)
+    assert "swapped" not in str(caught.value)
+    swapped = pd.DataFrame({"lon": [45.0, 44.0], "lat": [7.0, 8.5]})
+    with pytest.raises(
+        InputError, match=r"44.00, 7.00, 45.00, 8.50, .* in OGC:CRS84\): are longitude and latitude swapped\?"
+    ):
+        model.predict(swapped, covariates=rasters)
+    with pytest.warns(ZooWarning, match=r"2 of 2 sites lie where no raster .*: are longitude and latitude swapped\?"):
+        model.predict(swapped.assign(bio_1=5.0), covariates=rasters)
+
+
+def test_a_grid_off_the_rasters_is_told_where_both_lie(rasters):
+    """In the grid's CRS: degrees, and metres of a projection."""
+    with pytest.raises(
+        InputError, match=r"the grid's box is 43.00, 7.00, 44.00, 8.00, that .* EPSG:4326\): are longitude"
+    ):
+        species_model().predict(rasters, grid=(43, 7, 44, 8, 0.1))
+    with pytest.raises(
+        InputError, match=r"the grid's box is 900000, 6000000, 950000, 6050000, that .*EPSG:32632\)$"
+    ) as caught:
+        species_model().predict(rasters, grid=(900_000, 6_000_000, 950_000, 6_050_000, 5000, "EPSG:32632"))
+    x, y = transform("EPSG:4326", "EPSG:32632", [6, 6, 13, 13], [42.5, 47, 42.5, 47])
+    assert f"that of the rasters {min(x):.0f}, {min(y):.0f}, {max(x):.0f}, {max(y):.0f} (west" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------- names nearly right
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "meant"),
+    [
+        ("Tree cover", "Cover_tree_layer", True),
+        ("coverTree", "Cover_tree_layer", True),
+        ("elev", "Elevation", True),
+        ("pH_0-5cm", "phh2o_0-5cm", True),
+        ("bio_2", "bio_12", False),
+        ("sand_5-15cm", "sand_0-5cm", False),
+        ("soil", "Slope", False),
+    ],
+)
+def test_columns_that_are_nearly_a_missing_variable_are_asked_after(name, missing, meant):
+    spec = replace(CLIMATE, bands=(Band(id="bio_1", unit="degC"), Band(id=missing, unit="m")))
+    with pytest.warns(ZooWarning) as caught:
+        match_variables(spec, ["bio_1", name], where="t.csv", extra=[name])
+    hint = f" (did you mean {name} for {missing}?)" if meant else ""
+    assert str(caught[0].message) == (
+        f"t.csv: 1 of 2 variables is not there and counts as missing: {missing}{hint}; not used, for the model has no such"
+        f" variable: {name}"
+    )
+
+
+def test_a_part_of_a_species_name_is_enough_for_the_hint():
+    with pytest.raises(ConfigError, match=r"no species 'europaea'.*; did you mean Olea europaea\?"):
+        species_of(species_model().variant, ["europaea"])
+    with pytest.raises(ConfigError, match=r"no species 'ALB'.*; did you mean Salix alba\?"):
+        species_of(species_model().variant, ["ALB"])
+
+
+def test_more_of_the_best_species_than_there_are_is_told():
+    with pytest.warns(ZooWarning, match="--top 99 asks for more than the 3 species; each site gets all 3"):
+        assert species_model().predict(climate(2), top=99).table.num_rows == 6
+    with silent():
+        species_model().predict(climate(2), top=3)
+
+
+def test_a_table_without_patches_is_told_of_covariates():
+    with pytest.raises(InputError, match=r"add --covariates RASTERS, or --input patch=RASTER.tif"):
+        species_model(CLIMATE, replace(PATCH, optional=False)).predict(climate())

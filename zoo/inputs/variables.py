@@ -29,6 +29,7 @@ WORLDCLIM = re.compile(r"^wc2\.1_(?:30s|2\.5m|5m|10m)_", re.IGNORECASE)
 CHELSA = re.compile(r"^CHELSA_(?P<name>[^_]+)_\d{4}-\d{4}.*$", re.IGNORECASE)
 UNUSED = ("", "-")
 SHOWN = 12  # names per message; ours
+NEAR = 0.6  # ours: difflib's own cutoff; "elev" is that near to "elevation", "Tree cover" to "Cover_tree_layer" by its words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,7 @@ def match_variables(
     told: Sequence[str] | str | None = None,
     where: str = "the data",
     hidden: Collection[str] = (),
-    extra: Sequence[str] = (),
+    extra: Sequence[str] | None = None,
 ) -> Variables:
     """Find the variables of an input among names.
 
@@ -65,7 +66,8 @@ def match_variables(
         told: names that the user gives in place of them, in the same order; `"-"` for one that is not used.
         where: the source, for messages.
         hidden: variables that are not wanted, there or not.
-        extra: names that are no variable of any input, to be told of in the same warning.
+        extra: names that are no variable of any input, to be told of in the same warning; one of `names` that is not among
+            them is no misspelled variable. `None` = any of `names` may be one.
 
     Returns:
         Where each variable is. Names that are no variable are passed over; variables that are missing are left out if
@@ -85,9 +87,8 @@ def match_variables(
     told_of = []
     if missing:
         verb = "counts" if len(missing) == 1 else "count"
-        told_of.append(
-            f"{_count(missing, len(wanted))} and {verb} as missing: {some(missing, SHOWN)}{_near(missing, spare)}"
-        )
+        near = _near(missing, spare if extra is None else extra)
+        told_of.append(f"{_count(missing, len(wanted))} and {verb} as missing: {some(missing, SHOWN)}{near}")
     if extra:
         told_of.append(f"not used, for the model has no such variable: {some(extra, SHOWN)}")
     if told_of:
@@ -235,11 +236,17 @@ def _count(missing: Sequence[str], total: int) -> str:
 
 
 def _near(missing: Sequence[str], spare: Sequence[str]) -> str:
-    """Spare names that look like a missing variable."""
-    lower = {name.lower(): name for name in spare}
-    pairs = [
-        f"{lower[near[0]]} for {name}"
-        for name in missing
-        if (near := difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75))
-    ]
+    """Spare names that look like a missing variable, each with the one that it is most alike."""
+    alike = {one: max((_likeness(name, one), name) for name in missing) for one in spare} if missing else {}
+    pairs = [f"{one} for {name}" for one, (likeness, name) in alike.items() if likeness >= NEAR]
     return f" (did you mean {', '.join(pairs[:3])}?)" if pairs else ""
+
+
+def _likeness(name: str, other: str) -> float:
+    """From 0 to 1: of the letters, or of the words in any order; 0 where numbers alone differ, as those of bio_1 and bio_12."""
+    a, b = (re.sub(r"([a-z])([A-Z])", r"\1 \2", one).lower() for one in (name, other))
+    if re.sub(r"[\W\d_]+", "", a) == re.sub(r"[\W\d_]+", "", b) and normal_form(name) != normal_form(other):
+        return 0.0
+    words, others = (set(re.findall(r"[a-z]+|\d+", one)) for one in (a, b))
+    shared = len(words & others) / max(len(words | others), 1)
+    return max(shared, difflib.SequenceMatcher(None, a, b).ratio())

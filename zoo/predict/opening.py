@@ -341,7 +341,7 @@ def _patches(asked: _Asked, spec: InputSpec, item: Any, options: Options) -> Pat
     if isinstance(item, TableSource):
         raise InputError(
             f"{asked.model.name} sees patches of a raster around each site; the table {item.name} has none:"
-            f" add --input {spec.name}=RASTER.tif"
+            f" add --covariates RASTERS, or --input {spec.name}=RASTER.tif for this input alone"
         )
     if spec.window is None:
         raise SpecError(f"input {spec.name!r} has no window; a model that sees patches says their side there")

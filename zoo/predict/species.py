@@ -27,7 +27,8 @@ from zoo.io.vectors import Places
 from zoo.io.whole import check_extension, check_writable
 from zoo.model import Model
 from zoo.options import Options
-from zoo.predict.predictors import ColumnFeed, FilledFeed, Seen, Values, beyond_rasters
+from zoo.predict.boxes import both_boxes
+from zoo.predict.predictors import ColumnFeed, Feed, FilledFeed, Seen, Values, beyond_rasters
 from zoo.predict.species_job import Read, SpeciesJob, open_job, run_job
 from zoo.predict.species_maps import map_species, wants_folder
 from zoo.predict.work import Arrays, Work, session
@@ -98,7 +99,7 @@ def predict_species(model: Model, source: Any, out: Path | None, options: Option
 def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult | Path:
     if out is not None:
         check_extension(out, TABLES, "a row per site")
-    top = None if job.options.top is None else min(job.options.top, len(job.chosen))
+    top = _top(job)
     if top is None and "id" in job.species:
         raise InputError("a species is called 'id', as the column of sites is; ask for the long table with --top")
     check_places(job, table)
@@ -122,6 +123,16 @@ def _rows(job: SpeciesJob, table: TableSource, out: Path | None) -> RowsResult |
         if is_main and out is not None:
             write_rows(out, chunks, places=chunks.known, crs=table.crs, tags=job.provenance.tags())
     return result
+
+
+def _top(job: SpeciesJob) -> int | None:
+    """How many of the most probable species are wanted, at most those that there are."""
+    top, most = job.options.top, len(job.chosen)
+    if top is not None and top > most:
+        warnings.warn(
+            f"--top {top} asks for more than the {most} species; each site gets all {most}", ZooWarning, stacklevel=3
+        )
+    return None if top is None else min(top, most)
 
 
 def least_bytes(out: Path | None, numbers: int) -> int:
@@ -194,6 +205,7 @@ def doubt_missing(job: SpeciesJob, table: TableSource, notes: Sequence[Mapping[s
         raise InputError(
             f"{table.name}: not one of {len(table)} sites has all that {job.model.name} needs of {needed}; look for empty"
             " cells, for sites outside the rasters, or for a number that marks missing values (--nodata)"
+            + _boxes(job.feeds, table)
         )
     warnings.warn(
         f"{table.name}: {without} of {len(table)} sites lack a number that {job.model.name} needs of {needed}; their"
@@ -209,15 +221,24 @@ def _doubt_beyond(job: SpeciesJob, table: TableSource, name: str, count: int) ->
         raise InputError(
             f"{table.name}: not one of {len(table)} sites lies where the rasters of {name} have data; check the rasters'"
             " extent and the coordinates (x, y want the right --crs), or leave the rasters out"
+            + _boxes({name: feed}, table)
         )
     count -= _placeless(table)  # told by `check_places`
     if count > 0:
         warnings.warn(
             f"{table.name}: {count} of {len(table)} sites lie where no raster of {name} has data, and are answered without;"
-            " check the rasters' extent and the coordinates",
+            " check the rasters' extent and the coordinates"
+            + (_boxes({name: feed}, table) if count == len(table) else ""),
             ZooWarning,
             stacklevel=3,
         )
+
+
+def _boxes(feeds: Mapping[str, Feed], table: TableSource) -> str:
+    """Where the sites lie, and where the rasters do, if both are known."""
+    return (
+        "" if table.places is None else both_boxes(feeds.values(), table.places[:, 0], table.crs, "the sites' box is")
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

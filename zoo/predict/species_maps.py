@@ -20,6 +20,7 @@ from zoo.io.cog import RasterFile, blocks
 from zoo.io.grid import Grid
 from zoo.io.whole import check_extension
 from zoo.predict.assemble import Assembly, survey
+from zoo.predict.boxes import both_boxes
 from zoo.predict.grids import grid_of
 from zoo.predict.predictors import CellFeed, LayersFeed, PatchFeed, Seen, Sites, Values
 from zoo.predict.species_job import Read, SpeciesJob, run_job
@@ -164,9 +165,10 @@ class _Windows:
         """Some of the bands, block by block; each cell is a site of its own: nothing is averaged."""
         channels, cells = survey(self.work, len(self.tiles))
         if not cells:
+            off = both_boxes(job.feeds.values(), self.grid.corners, self.grid.crs, "the grid's box is")
             raise InputError(
                 f"{job.what}: not one cell has all that the model needs; check the rasters' extents and nodata values"
-                + ("" if job.options.grid is None else ", and whether the grid lies on them")
+                + ("" if job.options.grid is None else f", and whether the grid lies on them{off}")
             )
         return Assembly(
             work=self.work,

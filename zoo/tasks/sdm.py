@@ -9,11 +9,12 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from zoo.bands import normal_form
-from zoo.errors import ConfigError, SpecError
+from zoo.errors import ConfigError, SpecError, some
 from zoo.results.maps import MapBands
 from zoo.spec import Variant
 from zoo.tasks.base import MapTask
 
+NEAREST = 3  # names that a message asks after; ours
 MANY_SPECIES = 16  # ours: beyond it a map names its species; a country at 1 km with 12,738 of them is a terabyte
 
 
@@ -69,10 +70,11 @@ def species_of(variant: Variant, asked: Sequence[str] | None) -> tuple[int, ...]
     place = {normal_form(name): index for index, name in enumerate(variant.classes)}
     for name in asked:
         if normal_form(name) not in place:
-            near = difflib.get_close_matches(name, variant.classes, n=3)
+            parts = [one for one in variant.classes if name.strip() and name.strip().casefold() in one.casefold()]
+            near = parts[:NEAREST] or difflib.get_close_matches(name, variant.classes, n=NEAREST)
             raise ConfigError(
-                f"no species {name!r} among the {len(variant.classes)} of {variant.tag}; "
-                + (f"did you mean {', '.join(near)}?" if near else f"they are {', '.join(variant.classes[:5])}, ...")
+                f"no species {name!r} among the model's {len(variant.classes)}; "
+                + (f"did you mean {', '.join(near)}?" if near else f"expected {some(variant.classes, 5)}")
             )
     chosen = tuple(place[normal_form(name)] for name in asked)
     if len(set(chosen)) != len(chosen):
