@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
+from types import MappingProxyType
+from typing import Any
 
 from zoo.errors import some
 from zoo.spec import (
@@ -28,13 +31,32 @@ MOST_NAMES = 200  # of classes; more are species
 LONG_RUN = 12  # numbered names in a row, from which on the first and the last are enough; ours: the months in full
 
 
-def describe(spec: ModelSpec, variant: Variant, *, plugin: str) -> str:
-    """The model and one variant of it: inputs with units, recipe, weights, licences, scores, citation."""
-    return "\n".join([*_head(spec, variant, plugin), *_inputs(variant), *_weights(variant), *_tail(spec, variant)])
+def describe(
+    spec: ModelSpec,
+    variant: Variant,
+    *,
+    plugin: str,
+    called: str = "",
+    made_from: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """The model and one variant of it: inputs with units, recipe, weights, licences, scores, citation.
+
+    Args:
+        spec: the model.
+        variant: of it, or as a folder has it.
+        plugin: that brought it.
+        called: the name of a saved model, whose weights are not the variant's own.
+        made_from: what its folder says of them; see `zoo.checkpoints.saved.Saved`.
+    """
+    if called and made_from.get("data"):  # weights of one's own, whatever they began with
+        variant = replace(variant, summary="", demo=False)
+    parts = _head(spec, variant, plugin, called), _inputs(variant), _weights(variant), _origin(made_from)
+    return "\n".join([*chain.from_iterable(parts), *_tail(spec, variant)])
 
 
-def _head(spec: ModelSpec, variant: Variant, plugin: str) -> Iterator[str]:
-    yield f"{spec.name}@{variant.tag}: {variant.summary or spec.summary}"
+def _head(spec: ModelSpec, variant: Variant, plugin: str, called: str) -> Iterator[str]:
+    name = f"{spec.name}@{variant.tag}"
+    yield f"{f'{called} ({name})' if called else name}: {variant.summary or spec.summary}"
     yield f"  task          {spec.task_of(variant).value}"
     if capabilities := spec.capabilities_of(variant):
         yield f"  can also      {', '.join(capabilities)}"
@@ -141,7 +163,7 @@ def _weights(variant: Variant) -> Iterator[str]:
         yield "weights         none published"
         return
     shipped = (
-        f"{weights.file} (shipped with the plugin)" if ":" in weights.file else f"{weights.file}, beside this card"
+        f"{weights.file} (shipped with the plugin)" if ":" in weights.file else f"{weights.file}, in the model's folder"
     )
     home = f"hf://{weights.repo}/{weights.file}" if weights.repo else shipped
     if weights.archive:
@@ -150,6 +172,13 @@ def _weights(variant: Variant) -> Iterator[str]:
     yield f"  size          {_size(weights)}"
     yield f"  state         {_pin(weights)}"
     yield f"  licence       {weights.license or NOT_STATED}"
+
+
+def _origin(made_from: Mapping[str, Any]) -> Iterator[str]:
+    if name := made_from.get("name"):
+        yield f"  began with    {name}"
+    for one in made_from.get("data") or ():
+        yield f"  trained on    {one.get('name')}: {one.get('source')}"
 
 
 def _size(weights: Weights) -> str:
@@ -161,7 +190,7 @@ def _pin(weights: Weights) -> str:
         known = f", sha256 {weights.sha256}" if weights.sha256 else ""
         return f"not fetched by zoo: download it and `zoo convert` it{known}"
     if weights.repo is None:
-        return "part of the plugin"
+        return "part of the plugin" if ":" in weights.file else f"saved, sha256 {weights.sha256}"
     if not weights.pinned:
         return "not pinned: revision and hash are recorded at the first download and kept"
     return f"pinned to revision {weights.revision}, sha256 {weights.sha256}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.resources
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import builder_of
+from zoo.checkpoints.saved import called, is_path, of_run
 from zoo.errors import HubError, InputError, WeightsError
 from zoo.forward import arguments_of
 from zoo.inference import inference
@@ -37,6 +37,7 @@ class Origin:
     sha256: str | None
     report: LoadReport | None = None
     made_from: Mapping[str, Any] = field(default_factory=dict)  # what a saved folder says; see `Saved.made_from`
+    called: str = ""  # the last part of a saved folder's path, or of a run's; the repository on the Hub
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -63,6 +64,12 @@ class Model:
     @property
     def name(self) -> str:
         return f"{self.spec.name}@{self.variant.tag}"
+
+    @property
+    def called(self) -> str:
+        """The name, after that of the folder or repository where somebody saved these weights: `fir (masksdm@demo)`."""
+        own = self.origin.called if self.origin else ""
+        return f"{own} ({self.name})" if own else self.name
 
     @property
     def task(self) -> Task:
@@ -284,7 +291,7 @@ def load(
         with download_bar() as bar:
             folder = fetch_repo(reference, offline=offline, update=update, progress=bar)
         return _load_folder(folder, device, origin=reference.partition("@")[0], revision=folder.name)
-    if _is_path(reference):
+    if is_path(reference):
         return _load_folder(Path(reference), device)
     entry, variant = registry.find(reference)
     weights = variant.weights
@@ -335,28 +342,17 @@ def _load_folder(
 ) -> Model:
     from zoo.checkpoints.folders import read_folder
 
-    saved = read_folder(_of_run(folder))
+    saved = read_folder(of_run(folder))
     entry, _ = registry.find(saved.model)
     name = origin or f"{saved.model}@{saved.variant.tag} (local)"  # provenance holds no path of this machine
-    told = Origin(name=name, revision=revision, sha256=saved.sha256, made_from=saved.made_from)
+    told = Origin(
+        name=name,
+        revision=revision,
+        sha256=saved.sha256,
+        made_from=saved.made_from,
+        called=origin or called(folder),
+    )
     return _with_weights(entry, saved.variant, weights=saved.weights, file=saved.file, origin=told, device=device)
-
-
-def _of_run(folder: Path) -> Path:
-    """The folder of the model itself, where `folder` is that of the run that trained it.
-
-    Raises:
-        WeightsError: the run has not ended.
-    """
-    if (folder / "config.json").is_file():
-        return folder
-    if (folder / "model" / "config.json").is_file():
-        return folder / "model"
-    if (folder / "config.yaml").is_file():
-        raise WeightsError(
-            f"{folder} is a run that has not ended; go on with its command and --resume auto, then load it"
-        )
-    return folder
 
 
 def _with_weights(
@@ -407,10 +403,6 @@ def _device(device: str | torch.device | None) -> torch.device:
     from zoo.processes import processes
 
     return torch.device(processes().device)
-
-
-def _is_path(reference: str) -> bool:
-    return "/" in reference or os.sep in reference or reference.startswith(".")
 
 
 def _path(out: str | Path | None) -> Path | None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
+from zoo import registry
 from zoo.cli import VERBS
+from zoo.spec_json import encode
 
 MODELS = """
     from dataclasses import replace
@@ -102,6 +107,53 @@ def test_a_folder_that_is_named_without_its_dot_is_told(zoo_command, tmp_path, m
     code, _, errors = zoo_command("info", "run")
     assert code == 1
     assert "for the folder of that name say ./run" in errors
+
+
+def test_the_folder_of_a_model_or_of_its_run_is_described(zoo_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = registry.find("toy")[0].spec
+    variant = replace(spec.default, classes=("sand", "coral"), summary="theirs", demo=True)
+    folder = tmp_path / "runs/reef/model"
+    folder.mkdir(parents=True)
+    (tmp_path / "runs/reef/config.yaml").write_text("model: toy\n")
+    told = {
+        "zoo_format": 1,
+        "model": "toy",
+        "weights_sha256": "ab12",
+        "license": "CC-BY-4.0",
+        "made_from": {"name": "hf://lab/toy/toy.safetensors", "data": [{"name": "masks", "source": "your own"}]},
+        "variant": encode(variant),
+    }
+    code, _, errors = zoo_command("info", "runs/reef")
+    assert (code, "a run that has not ended" in errors) == (1, True)
+    (folder / "config.json").write_text(json.dumps(told))
+    code, _, errors = zoo_command("info", "runs/reef")
+    assert (code, "model.safetensors is missing" in errors) == (1, True)
+    (folder / "model.safetensors").write_bytes(bytes(2_000_000))
+    for reference in ("runs/reef", "runs/reef/model", folder.parent):
+        code, said, errors = zoo_command("info", reference)
+        assert (code, errors) == (0, "")
+        assert said.startswith(f"reef (toy@{variant.tag}): {spec.summary}\n")
+        for line in (
+            "  classes       2: sand, coral",
+            "    bands       S2:B04, S2:B08",
+            "weights         model.safetensors, in the model's folder",
+            "  size          2.0 MB",
+            "  state         saved, sha256 ab12",
+            "  licence       CC-BY-4.0",
+            "  began with    hf://lab/toy/toy.safetensors",
+            "  trained on    masks: your own",
+        ):
+            assert f"{line}\n" in said
+        assert "demo weights" not in said
+    plain = json.loads(zoo_command("info", "runs/reef", "--json")[1])
+    assert [one["classes"] for one in plain["variants"]] == [["sand", "coral"]]
+    assert zoo_command("info", "runs/reef", "--bibtex")[1] == "@misc{toy}\n"
+
+
+def test_the_folder_of_a_model_is_read_without_torch():
+    code = "import sys, zoo.checkpoints.saved, zoo.cli.info, zoo.describe; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_plugins_shows_what_fails_and_why(make_plugin, zoo_command):

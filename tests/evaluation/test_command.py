@@ -114,6 +114,9 @@ def test_the_folder_of_a_run_is_its_model(tmp_path, zoo_command, monkeypatch):
         )
         assert code == 0
         assert json.loads(said)["weights"] == "smarties@demo (local)"
+        code, said, _ = zoo_command("evaluate", reference, "world", "n=3", "view=sentinel1", "--protocol", "knn")
+        name = "model" if str(reference).endswith("model") else "one"  # of a saved model, or of a run
+        assert said.startswith(f"{name} (smarties@demo) on world (test), 3 samples")
 
 
 @pytest.fixture
@@ -218,6 +221,9 @@ def test_the_reliability_curve_shows_bins_that_have_cells_and_says_what_frequenc
     assert curve.collections[0].get_segments()[0].tolist() == [[0.2, 0.25], [0.2, 0.35]]
     assert ([bar.get_height() for bar in counts.patches], counts.texts[0].get_text()) == ([12000, 0], "12k")
     assert figure.get_supxlabel() == "absences are background points."
+    assert curve.get_title(loc="left") == "smarties@demo"
+    long = evaluation(tables={"calibration": table}, called="masksdm-demo-own-001 (masksdm@demo)").plot()
+    assert long.axes[0].get_title(loc="left") == "masksdm-demo-own-001\n(masksdm@demo)"
     with pytest.raises(ConfigError, match="smarties has no calibration to draw"):
         evaluation().plot()
 
@@ -266,6 +272,12 @@ def test_scores_of_others_are_not_said_to_be_the_authors():
     assert told(SCORES[0]) == "authors: 97.5 (top-1 accuracy [%]; EuroSAT; nearest neighbours, k = 20)"
     assert told(SCORES[1]).startswith("authors: not stated (kappa")
     assert told(SCORES[3]).startswith("others: 1 (")
+
+
+def test_a_count_is_a_whole_number_without_an_interval():
+    figures = {"auc_mean": Figure(0.5, 0.4, 0.6), "species": Figure(2.0, 2.0, 2.0)}
+    lines = text_of(evaluation(figures=figures, folds={"species": (2.0, 1.0)}), zoo.load(MODEL)).splitlines()
+    assert [line.split() for line in lines if line.startswith("species")] == [["species", "2"]]
 
 
 @pytest.fixture

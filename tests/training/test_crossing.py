@@ -58,17 +58,18 @@ def test_each_site_is_judged_once_and_a_second_call_trains_nothing(firs, tmp_pat
         "sites",
         firs / "sites.csv",
         bootstrap=0,
-        options={"block_km": 20, "folds": 3, "fold": 2, "species": ["Abies ficta"]},
     )
     assert found.values["auc_mean"] == pytest.approx(values[1], abs=1e-6)
+    taken = {"data.block_km": "20", "data.folds": "3", "data.fold": "2", "data.species": "['Abies ficta']"}
+    assert taken.items() <= found.provenance.options.items()
+    assert found.title == "fold-2 (masksdm@demo)"
 
     # Divided otherwise, the test may hold what the run was trained on.
+    otherwise = {"block_km": None, "folds": None, "fold": None}
     with pytest.warns(
         ZooWarning, match=r"divided otherwise \(block_km, folds, fold\).* divide them as then: block_km=20 folds=3"
     ):
-        zoo.evaluate(
-            str(tmp_path / "fir/fold-2"), "sites", firs / "sites.csv", bootstrap=0, options={"species": ["Abies ficta"]}
-        )
+        zoo.evaluate(str(tmp_path / "fir/fold-2/model"), "sites", firs / "sites.csv", bootstrap=0, options=otherwise)
 
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "fir").rglob("*") if file.is_file()}
     (tmp_path / "fir/fold-3/test.json").unlink()  # as if it had been stopped before that

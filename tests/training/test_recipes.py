@@ -48,6 +48,10 @@ def test_the_model_asked_for_is_the_variant_that_is_trained(learner, recipe_file
         ("optimizer.lrr=1", "Did you mean one of: 'lr'"),
         ("optimiser.lr=1", "unknown setting 'optimiser'; did you mean 'optimizer'?"),
         ("epoch=3", "unknown setting 'epoch'; did you mean 'epochs'?"),
+        (
+            "out=runs/x",
+            r"out is no setting of a recipe; say zoo\.train\(recipe, out=\.\.\.\), on the command line --out",
+        ),
         ("epochs=many", r"'many'.*Float.*\(setting epochs\)"),
         ("optimizer.name=adamx", r"Invalid value 'adamx', expected one of \['adamw'"),
         ("steps=10", "says both of epochs and steps"),

@@ -207,6 +207,17 @@ def test_tracker_that_does_not_start_says_so_before_hours_are_spent(run):
 # ----------------------------------------------------------------------------------------------------------- terminal
 
 
+def test_what_was_read_is_shown_once_and_is_no_event(run, trackers, capsys):
+    lines = ["fir.csv: 3 finds of 1 species", "train, val: 2 + 1 sites"]
+    with Reporter(run, None, ()) as report:
+        report.say(lines)
+    assert capsys.readouterr().err.splitlines() == lines
+    assert run.events() == []
+    with Reporter(run, SimpleNamespace(is_main_process=False), ()) as report:
+        report.say(lines)
+    assert capsys.readouterr().err == ""
+
+
 def test_where_nobody_watches_there_is_a_line_per_measurement(run, trackers, capsys):
     with Reporter(run, None, ()) as report:
         tell_all(run, report)

@@ -13,53 +13,28 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from zoo import __version__, registry
+from zoo import __version__
 from zoo.cards import render_card, update_card
 from zoo.checkpoints.layouts import known_sha256, map_safetensors, save_safetensors
+from zoo.checkpoints.saved import CONFIG, FORMAT, WEIGHTS, Saved, read_config, read_description
 from zoo.errors import OutputError, SpecError, WeightsError
 from zoo.hub.records import sha256_of
 from zoo.spec import InputSpec, Kind, ModelSpec, Variant, Weights
-from zoo.spec_json import decode, encode
+from zoo.spec_json import encode
 
 if TYPE_CHECKING:
     from zoo.model import Model, Origin
 
 logger = logging.getLogger(__name__)
-FORMAT = 1  # of config.json; counted up when an older zoo could not read it
-WEIGHTS, CONFIG, CARD, GOLDEN = "model.safetensors", "config.json", "README.md", "golden.safetensors"
+CARD, GOLDEN = "README.md", "golden.safetensors"
 SIDE = 64  # pixels of a golden input where the spec fixes none, ours: small, and large enough for five halvings
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Saved:
-    """What a folder holds.
-
-    Attributes:
-        model: name of the model, whose plugin must be installed.
-        variant: the saved network; its `weights` are those of the folder.
-        weights: of `file`, in the network's own keys.
-        file: the weights file.
-        sha256: of the file, as `config.json` says and as it was checked.
-        zoo_version: that wrote the folder.
-        made_from: what it says of how the weights came about: `name` and `revision` of those they began with, and of a
-            training run `license` of those, whether they are one's `own` (began with random ones), and the `data` of it
-            and of all runs before it. Anybody may have written it.
-    """
-
-    model: str
-    variant: Variant
-    weights: Weights
-    file: Path
-    sha256: str
-    zoo_version: str
-    made_from: Mapping[str, Any]
 
 
 def save_model(model: Model, folder: Path, *, golden: Mapping[str, Tensor] | None = None) -> Path:
@@ -104,42 +79,14 @@ def read_folder(folder: Path) -> Saved:
         WeightsError: a file is missing, or the weights are not those that the description vouches for.
         SpecError: the description is wrong, or names code that the plugin does not.
     """
-    config = _read_config(folder)
-    name, sha256, described = (config.get(key) for key in ("model", "weights_sha256", "variant"))
-    if not isinstance(name, str) or not isinstance(sha256, str) or not isinstance(described, dict):
-        raise SpecError(f"{folder / CONFIG} lacks model, variant or weights_sha256; expected what `model.save` writes")
-    variant = decode(Variant, {**described, "weights": None}, where=f"{folder / CONFIG}: variant")
-    entry, _ = registry.find(name)
-    builders = sorted({one.builder for one in entry.spec.variants})
-    if variant.builder not in builders:
-        raise SpecError(
-            f"{folder / CONFIG} wants its network built by {variant.builder!r}, which is none of {name}'s:"
-            f" {', '.join(builders)}; a folder brings data, never code"
+    saved = read_description(folder)
+    found = known_sha256(saved.file)
+    if found != saved.sha256:
+        raise WeightsError(
+            f"{saved.file} is not what {CONFIG} vouches for: its SHA-256 is {found}, expected {saved.sha256}; fetch it"
+            " again"
         )
-    tokenizers = {item.tokenizer for one in entry.spec.variants for item in one.inputs}
-    if foreign := {str(item.tokenizer) for item in variant.inputs} - {str(one) for one in (*tokenizers, None)}:
-        raise SpecError(
-            f"{folder / CONFIG} wants its texts read by {', '.join(sorted(foreign))}, which is no tokenizer of {name}'s;"
-            " a folder brings data, never code"
-        )
-    file = folder / WEIGHTS
-    _check_weights(file, sha256)
-    licence = config.get("license")
-    weights = Weights(
-        file=WEIGHTS,
-        sha256=sha256,
-        size=file.stat().st_size,
-        license=licence if isinstance(licence, str) else None,
-    )
-    return Saved(
-        model=name,
-        variant=replace(variant, weights=weights),
-        weights=weights,
-        file=file,
-        sha256=sha256,
-        zoo_version=str(config.get("zoo_version")),
-        made_from=made if isinstance(made := config.get("made_from"), dict) else {},
-    )
+    return saved
 
 
 def read_golden(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
@@ -196,7 +143,7 @@ def _check_target(folder: Path) -> None:
         raise OutputError(f"{folder} is a file; choose a new or an empty folder")
     if (folder / CONFIG).is_file():
         try:
-            _read_config(folder)
+            read_config(folder)
         except SpecError as err:
             raise OutputError(f"{folder} holds a {CONFIG} of something else; choose a new or an empty folder") from err
 
@@ -291,36 +238,3 @@ def _answer(model: Model, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         model.module.train(training)
     fields = output._asdict() if hasattr(output, "_asdict") else {"output": output}
     return {name: one.detach().cpu().clone() for name, one in fields.items() if isinstance(one, Tensor)}
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError as err:
-        raise WeightsError(
-            f"{folder} has no {CONFIG}; expected a folder that `model.save` wrote"
-            + ("" if folder.is_dir() else ", and there is no such folder: a model's name has no / in it")
-        ) from err
-    except (OSError, ValueError) as err:
-        raise SpecError(f"{folder / CONFIG} is not JSON ({err}); expected what `model.save` writes") from err
-    if not isinstance(config, dict) or not isinstance(config.get("zoo_format"), int):
-        raise SpecError(f"{folder / CONFIG} is not zoo's: it has no zoo_format; expected what `model.save` writes")
-    if config["zoo_format"] > FORMAT:
-        raise SpecError(
-            f"{folder} was written by zoo {config.get('zoo_version')} in format {config['zoo_format']};"
-            f" this zoo {__version__} reads up to {FORMAT}: upgrade with `pip install -U lasig-zoo`"
-        )
-    return config
-
-
-def _check_weights(file: Path, sha256: str) -> None:
-    if not file.is_file():
-        raise WeightsError(f"{file} is missing; fetch the folder again, or save the model again")
-    found = known_sha256(file)
-    if found != sha256:
-        raise WeightsError(
-            f"{file} is not what {CONFIG} vouches for: its SHA-256 is {found}, expected {sha256}; fetch it again"
-        )

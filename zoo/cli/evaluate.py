@@ -70,29 +70,35 @@ def command(
     """Scores of MODEL on a labelled DATASET (`zoo data` lists them) that lies in FOLDER.
 
     MODEL is a name, a saved folder, or the folder of a training run. KEY=VALUE are options of the dataset's reader;
-    gallery.KEY=VALUE of the gallery's alone, metric.KEY=VALUE of the task's metric.
+    gallery.KEY=VALUE of the gallery's alone, metric.KEY=VALUE of the task's metric. Of a run that was trained on the
+    layout sites, options that are not said are those of its training.
 
     \b
     zoo evaluate smarties@eurosat-linprobe-vit-b eurosat-ms EuroSAT_MS
     zoo evaluate smarties eurosat-ms EuroSAT_MS --protocol knn --gallery train
     zoo evaluate smarties@demo world --protocol probe n=300
     zoo evaluate runs/polo-finetune-001 points flight --out scores.json --card README.md
-    zoo evaluate runs/fir sites fir.csv block_km=50 --plot calibration.png --by-species species.csv
+    zoo evaluate runs/fir sites fir.csv --plot calibration.png --by-species species.csv
     """  # noqa: D301  (click reads the escape)
     from zoo.cli.data_options import _check_model as check_model
+    from zoo.evaluation.run_data import as_trained, doubt_training_data, from_table
 
     folder, options = _told(rest)
-    _check_outputs(out, card, plot, by_species, sources=[folder, options])
+    taken = as_trained(Path(model), dataset, folder, options)
+    options = {**taken, **options}
+    _check_outputs(out, card, plot, by_species, sources=[folder, options, from_table(folder, options)])
     check_model(model)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.predict.launch import launch
 
         sys.exit(launch(click.get_current_context().find_root().obj, processes))
     from zoo.evaluation.protocols import Judging
-    from zoo.evaluation.verb import doubt_training_data, evaluate
+    from zoo.evaluation.verb import evaluate
     from zoo.model import load
 
     settings = {name: given.pop(name) for name in ("neighbours", "epochs", "shots", "seed")}
+    if taken and os.environ.get("RANK", "0") == "0":
+        click.echo(f"as in training: {' '.join(f'{name}={value}' for name, value in taken.items())}", err=True)
     doubt_training_data(Path(model), dataset, folder, given["split"], options)
     loaded = load(model, device=given.pop("device"), offline=offline or None)
     _check_task(loaded, plot or by_species)

@@ -80,6 +80,7 @@ def measure(
         InputError: the data do not fit the model or the protocol, are empty, or share samples with the gallery.
     """
     crew, judging = crew or processes(), judging or Judging()
+    metric_options = {**(getattr(reader, "judged_by", {}) if protocol == "head" else {}), **metric_options}
     rows = spread(len(reader.ids), limit) if rows is None else rows
     _check(reader, rows, gallery, protocol=protocol, batch_size=batch_size, limit=limit)
     task, variant = judged(model, reader, protocol=protocol)
@@ -111,6 +112,7 @@ def measure(
         tables=tables,
         notes=tuple(getattr(reader, "notes", ())),
         provenance=model.provenance({name: str(value) for name, value in told.items() if value is not None}),
+        called=model.called,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LINE, BARS, FAINT = "#2f6ea3", "#b9c9d9", "0.45"
 SIDE_INCH, DPI = 4.8, 150
-NOTE = 100  # letters in a line of notes; ours
+NOTE, LONG = 100, 28  # letters in a line of notes, and of a title beside the mean difference; ours
 
 
 def draw_calibration(evaluation: Evaluation) -> Figure:
@@ -51,7 +51,8 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="frequency of presence")
     error = evaluation.values.get("calibration_error")
     told = "" if error is None else f"mean difference {error:.3f}"
-    curve.set_title(f"{evaluation.model}@{evaluation.variant}", fontsize="medium", fontweight="bold", loc="left")
+    title = evaluation.title if len(evaluation.title) <= LONG else evaluation.title.replace(" (", "\n(")
+    curve.set_title(title, fontsize="medium", fontweight="bold", loc="left")
     curve.set_title(told, fontsize="x-small", color=FAINT, loc="right")
     width = table["to"] - table["from"]
     counts.bar(table["from"], table["cells"], width=0.92 * width, align="edge", color=BARS)

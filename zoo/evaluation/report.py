@@ -17,6 +17,7 @@ from zoo.tasks.metrics.sums import Figure
 
 INTERVAL, FOLDS, THEIRS = "95 % interval", "folds: mean, std", "published"
 TABLES = (".csv", ".parquet")  # of species
+COUNTS = frozenset({"species"})  # scores that count what was scored (`zoo.tasks.metrics.sdm`): no measurement
 MANY_CLASSES = 100  # ours: beyond it a table per class is for the JSON file
 Row = Sequence[str]
 
@@ -24,8 +25,7 @@ Row = Sequence[str]
 def text_of(evaluation: Evaluation, model: Model) -> str:
     """Aligned tables: a row per score with its interval and what was published beside it; then a row per class."""
     head = (
-        f"{evaluation.model}@{evaluation.variant} on {_where(evaluation)}, {evaluation.num_samples} samples,"
-        f" protocol {evaluation.protocol}"
+        f"{evaluation.title} on {_where(evaluation)}, {evaluation.num_samples} samples, protocol {evaluation.protocol}"
     )
     rows, rest = _rows(evaluation, model)
     parts = [head, aligned(rows), *[f"published besides: {one}" for one in rest]]
@@ -44,7 +44,7 @@ def block_of(evaluation: Evaluation, model: Model) -> str:
     weights = f"{told_of.weights}, sha256 {(told_of.sha256 or 'not known')[:12]}"
     options = ", ".join(f"{name} {value}" for name, value in sorted(told_of.options.items()))
     about = (
-        f"`{evaluation.model}@{evaluation.variant}` on {_where(evaluation)}: {evaluation.num_samples} samples, protocol"
+        f"`{evaluation.title}` on {_where(evaluation)}: {evaluation.num_samples} samples, protocol"
         f" {evaluation.protocol} ({options}). Weights: {weights}; zoo {told_of.zoo_version}."
     )
     besides = [f"Published besides: {'; '.join(rest)}."] if rest else []
@@ -133,9 +133,9 @@ def _rows(evaluation: Evaluation, model: Model) -> tuple[list[Row], list[str]]:
         placed |= {id(one) for one in here}
         cells = {
             "metric": name,
-            "value": number(figure.value),
-            INTERVAL: _interval(figure),
-            FOLDS: _folds(evaluation.folds.get(name, ())),
+            "value": number(figure.value, name),
+            INTERVAL: "" if name in COUNTS else _interval(figure),
+            FOLDS: "" if name in COUNTS else _folds(evaluation.folds.get(name, ())),
             THEIRS: "; ".join(told(one) for one in here),
         }
         rows.append([cells[column] for column in columns])
@@ -159,10 +159,12 @@ def aligned(rows: Sequence[Row]) -> str:
     )
 
 
-def number(value: float) -> str:
-    """Four digits: what a few thousand samples can tell apart."""
+def number(value: float, name: str = "") -> str:
+    """Four digits: what a few thousand samples can tell apart; the score of that name may be a count."""
     if not math.isfinite(value):
         return "undefined"
+    if name in COUNTS:
+        return f"{value:.0f}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
 
 

@@ -37,6 +37,7 @@ class Evaluation:
             `species` (`zoo.tasks.metrics.sdm.SdmMetrics`).
         notes: what must be said beside the scores, as the data's reader told.
         provenance: weights, zoo's version, and the options that decide the numbers.
+        called: what the model is called where it is shown, see `zoo.model.Model.called`; empty = by its name.
     """
 
     model: str
@@ -51,6 +52,12 @@ class Evaluation:
     tables: Mapping[str, Table] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: Provenance
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """Which model this is of, in words."""
+        return self.called or f"{self.model}@{self.variant}"
 
     @property
     def values(self) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +11,17 @@ from typing import Any
 from zoo.datasets.opening import open_dataset
 from zoo.datasets.sample import Reader
 from zoo.datasets.shown import shown
-from zoo.errors import ConfigError, ZooWarning
+from zoo.errors import ConfigError
 from zoo.evaluation.measure import measure
 from zoo.evaluation.protocols import Judging
 from zoo.evaluation.result import Evaluation
+from zoo.evaluation.run_data import as_trained, doubt_training_data
 from zoo.evaluation.spatial import measure_folds
 from zoo.model import Model, load
 from zoo.processes import processes
 from zoo.progress import progress
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-DIVIDING = ("splits", "shares", "seed", "block_km", "folds", "fold")  # options that say which samples a split has
 
 
 def evaluate(
@@ -65,7 +64,7 @@ def evaluate(
         batch_size: samples per forward pass.
         workers: processes that read.
         precision: `fp32`, or `bf16` (autocast).
-        options: of the dataset's reader.
+        options: of the dataset's reader; those that are not said are a run's own, where it was trained on `sites`.
         gallery_options: what of them is otherwise for the gallery; `folder` among them.
         metric_options: keywords of the task's metric.
         predictors: names of variables, of groups of them, or of inputs that the model is told of; all others count as
@@ -81,6 +80,7 @@ def evaluate(
     """
     _check_folds(folds, block_km, limit)
     if not isinstance(model, Model):
+        options = {**as_trained(Path(model), dataset, folder, options), **options}
         doubt_training_data(Path(model), dataset, folder, split, options)
         model = load(model, device=device, offline=offline)
     reader, named = _opened(model, dataset, folder, split, options)
@@ -128,38 +128,10 @@ def _check_folds(folds: int | None, block_km: float | None, limit: int | None) -
         raise ConfigError("folds are of all samples; leave --limit out")
 
 
-def doubt_training_data(
-    run: Path, dataset: str | Reader, folder: str | Path | None, split: str, options: Mapping[str, Any] = NOTHING
-) -> None:
-    """Warn where a run is judged by the samples that it was trained on, or may be, its data being divided otherwise."""
-    from yaml import safe_load
-
-    if not (run / "config.yaml").is_file() or not isinstance(dataset, str):
-        return
-    told = safe_load((run / "config.yaml").read_text(encoding="utf-8")).get("data") or {}
-    same = Path(told.get("folder") or ".").resolve() == Path(folder or ".").resolve()
-    if told.get("dataset") != dataset or not same:
-        return
-    if told.get("split") == split:
-        warnings.warn(
-            f"{run} was trained on this very split ({split}): what was learnt by heart counts as understood; say --split"
-            " of other samples",
-            ZooWarning,
-            stacklevel=2,
-        )
-    trained = told.get("options") or {}
-    if unlike := [name for name in DIVIDING if trained.get(name) != options.get(name)]:
-        as_then = " ".join(f"{name}={trained[name]}" for name in unlike if trained.get(name) is not None)
-        warnings.warn(
-            f"{run} was trained on data that were divided otherwise ({', '.join(unlike)}), so that samples of its training"
-            f" may be among these; divide them as then: {as_then or 'without ' + ', '.join(unlike)}",
-            ZooWarning,
-            stacklevel=2,
-        )
-
-
 def _plain(value: Any) -> str:
     """An option in words; of a path its last part alone: records hold no folder of this machine."""
+    if isinstance(value, Mapping):
+        return str({name: _plain(one) for name, one in value.items()})
     text = str(value)
     return Path(text).name if isinstance(value, str | Path) and "/" in text else text
 

@@ -4,7 +4,8 @@
 
     runs/smarties-vit-b-finetune-001/
         config.yaml        the resolved configuration
-        environment.json   versions, devices, processes, state of git; the weights it began with, and all data behind them
+        environment.json   versions, devices, processes, state of git; the weights it began with, and all data behind them;
+                           what was read of the data
         log.jsonl          one line per event
         metrics.json       best and last measurements
         curves.png         loss, learning rate, measurements
@@ -131,17 +132,19 @@ class RunFolder:
             raise ConfigError(f"{self.path} is no run: it has no {self.config.name}; `zoo runs` lists runs")
         return resolve(OmegaConf.to_container(OmegaConf.load(self.config)))
 
-    def write_environment(self, config: TrainConfig, start: Model, *, processes: int) -> None:
+    def write_environment(self, config: TrainConfig, start: Model, *, processes: int, told: Sequence[str] = ()) -> None:
         """What the run runs on, and where its weights came from.
 
         Args:
             config: of the run.
             start: the model that is about to be trained.
             processes: of the run, on all machines.
+            told: what the readers of the data say that they read.
         """
         from zoo.training.environment import environment
 
-        self._write_json(self.environment, environment(config, start, processes=processes))
+        content = environment(config, start, processes=processes) | ({"read": [*told]} if told else {})
+        self._write_json(self.environment, content)
 
     def read_environment(self) -> dict[str, Any]:
         """Empty where it was not written."""

@@ -67,9 +67,10 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
     model = begin(config, variant, accelerator.device)
     folder, checkpoint = place(config, accelerator, out, resume)
     state = checkpoints.state_of(checkpoint) if checkpoint else State()
+    told = [line for one in (reader, validating and validating.reader) for line in getattr(one, "told", ())]
     if accelerator.is_main_process:
         folder.write_config(config)
-        folder.write_environment(config, model, processes=accelerator.num_processes)
+        folder.write_environment(config, model, processes=accelerator.num_processes, told=told)
         if checkpoint:
             folder.truncate_after([*config.phases][state.phase], state.step)
     with ExitStack() as opened:
@@ -83,6 +84,7 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
             reporter=opened.enter_context(Reporter(folder, accelerator, config.trackers)),
             interruption=opened.enter_context(Interruption()),
         )
+        run.reporter.say(told)
         run.tell(Happened.BEGAN)
         with quiet_where_another_failed(accelerator):
             for number, name in enumerate(config.phases):
@@ -100,7 +102,8 @@ def train(config: TrainConfig, *, out: str | Path | None = None, resume: str | P
         run.tell(Happened.ENDED)
         wait_for_all(accelerator)
     figures = {**run.figures, **(judged.values if judged else {})}
-    origin = Origin(name=f"{model.name} (local)", revision=None, sha256=trained) if trained else None
+    called = folder.path.resolve().name
+    origin = Origin(name=f"{model.name} (local)", revision=None, sha256=trained, called=called) if trained else None
     return Trained(folder=folder.path, figures=figures, model=replace(model, origin=origin))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from zoo import registry
 from zoo.cards import empty_sections
-from zoo.checkpoints.folders import CARD, CONFIG
+from zoo.checkpoints.folders import CARD
+from zoo.checkpoints.saved import CONFIG
 from zoo.errors import ConfigError
 from zoo.hub.push import Pushed, push
 from zoo.training.config import TrainConfig

@@ -19,6 +19,7 @@ from zoo.training.config import Phase, TrainConfig
 
 FOLDER = "recipes"
 ONLY = "train"  # name of the phase of a recipe that has one
+ARGUMENTS = ("out", "resume")  # of `zoo.train`
 _RUN = {item.name for item in dataclasses.fields(TrainConfig)}
 _PHASE = {item.name for item in dataclasses.fields(Phase)} - _RUN  # `data` beside the phases is the run's
 
@@ -270,6 +271,8 @@ def _check_effect(written: Mapping[str, Any], changes: Any) -> None:
 
 
 def _unknown(key: str, known: set[str]) -> str:
+    if key in ARGUMENTS:
+        return f"{key} is no setting of a recipe; say zoo.train(recipe, {key}=...), on the command line --{key}"
     near = difflib.get_close_matches(key, known, n=1)
     return f"unknown setting {key!r}" + (
         f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"

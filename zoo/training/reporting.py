@@ -71,6 +71,11 @@ class Reporter:
             self._track({f"{PREFIX[event.kind]}{name}": value for name, value in event.values.items()}, step)
         self._observe(event)
 
+    def say(self, lines: Sequence[str]) -> None:
+        """Show lines that are no event: what the readers read."""
+        for line in () if self.silent else lines:
+            self._live.say(line)
+
     def __enter__(self) -> Self:
         return self
 
@@ -170,13 +175,16 @@ class _Lines:
     def __init__(self) -> None:
         self._loss = ""
 
+    def say(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
     def tell(self, event: TrainEvent) -> None:
         if event.kind is Happened.LOGGED:
             self._loss = f"train loss {event.values.get('loss', math.nan):.4g}  "
         if event.kind is Happened.EVALUATED:
             where = f"{event.phase} epoch {event.epoch:.4g} step {event.step:,}/{event.steps:,}"
-            sys.stderr.write(f"{where}  {self._loss}{words(event.values)}\n")
-            sys.stderr.flush()
+            self.say(f"{where}  {self._loss}{words(event.values)}")
 
     def close(self) -> None:
         """Nothing is open."""
@@ -202,6 +210,9 @@ class _Terminal:
         self._task: Any = None
         self._begun = (0.0, 0)  # seconds and step at which this process began the phase
 
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def tell(self, event: TrainEvent) -> None:
         if event.phase and event.phase != self._phase:
             self._begin(event)
@@ -209,9 +220,7 @@ class _Terminal:
             case Happened.LOGGED:
                 self._bar.update(self._task, completed=event.step, total=event.steps, told=self._told(event))
             case Happened.EVALUATED:
-                self._bar.console.print(
-                    f"{event.phase} step {event.step:,}  {words(event.values)}", markup=False, highlight=False
-                )
+                self.say(f"{event.phase} step {event.step:,}  {words(event.values)}")
             case _:
                 pass
 

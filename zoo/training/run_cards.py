@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo import registry
 from zoo.cards import PIPELINES, filled_card, licence_fields, render_card, sensors, without_fields
-from zoo.checkpoints.folders import CARD, CONFIG, GOLDEN, Saved, read_folder, read_golden
+from zoo.checkpoints.folders import CARD, GOLDEN, read_folder, read_golden
+from zoo.checkpoints.saved import CONFIG, Saved
 from zoo.describe import describe
 from zoo.errors import SpecError
 from zoo.io.whole import whole
