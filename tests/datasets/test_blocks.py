@@ -170,6 +170,26 @@ def test_shares_are_about_kept_by_whole_blocks(places):
     assert not set.intersection(*blocks[:2]) | set.intersection(*blocks[1:]) | set.intersection(*blocks[::2])
 
 
+def test_a_large_block_trains_whenever_it_is_dealt():
+    """Tables of 30 blocks whose sizes differ a hundredfold: the least that blocks as large as these leave for training."""
+    draw = np.random.default_rng(0)
+    corners = np.stack([np.arange(30) * 2.0, np.full(30, 0.5)], axis=1)  # each in a block of its own
+    for seed in range(1000):
+        sizes = np.ceil(draw.lognormal(2, 1, 30)).astype(int)
+        parts = block_shares(np.repeat(corners, sizes, axis=0), (0.8, 0.1, 0.1), block_km=50.0, seed=seed)
+        train, val, test = (len(one) / sizes.sum() for one in parts)
+        assert train >= 0.7, seed
+        assert min(val, test) > 0, seed
+
+
+def test_no_part_stays_empty_where_there_are_blocks_enough():
+    """A block of 100 places and two of 1 each."""
+    corners = np.array([[0.0, 0.5], [5.0, 0.5], [10.0, 0.5]])
+    for seed in range(6):
+        parts = block_shares(np.repeat(corners, [100, 1, 1], axis=0), (0.8, 0.1, 0.1), block_km=50.0, seed=seed)
+        assert sorted(map(len, parts)) == [1, 1, 100], seed
+
+
 def test_equal_shares_are_folds(places):
     folds = block_folds(places, folds=4, block_km=200.0, seed=5)
     shares = block_shares(places, (0.25,) * 4, block_km=200.0, seed=5)
@@ -178,5 +198,5 @@ def test_equal_shares_are_folds(places):
 
 
 def test_fewer_blocks_than_shares_are_told(places):
-    with pytest.raises(ConfigError, match=r"20 places lie in \d blocks of 20000.0 km, so"):
+    with pytest.raises(ConfigError, match=r"20 places lie in \d blocks? of 20000.0 km, so"):
         block_shares(places[:20], (0.8, 0.1, 0.1), block_km=20000.0)

@@ -65,20 +65,23 @@ def block_folds(
     return tuple(np.flatnonzero(mine == fold) for fold in range(folds))
 
 
-def block_shares(places: Array, shares: Sequence[float], *, block_km: float, seed: int = 42) -> tuple[Array, ...]:
+def block_shares(
+    places: Array, shares: Sequence[float], *, block_km: float, seed: int = 42, names: Sequence[str] = ()
+) -> tuple[Array, ...]:
     """Parts of about these shares of the places, each made of whole blocks; as `block_folds` in all else.
 
     Args:
         places: (N, 2), longitude and latitude in degrees.
         shares: of the parts, above 0.
         block_km: side of a block in kilometres.
-        seed: of the order in which blocks are dealt, each to the part that has the least of its share.
+        seed: of the order in which blocks are dealt, each to the part that has, with it, the least of its share.
+        names: of the parts, for the error; none = they are folds.
 
     Raises:
         ConfigError: there are fewer blocks than parts.
         InputError: a place is not on the globe.
     """
-    sizes, block_of = _occupied(block_cells(places, block_km=block_km), len(shares), f"{block_km} km")
+    sizes, block_of = _occupied(block_cells(places, block_km=block_km), len(shares), f"{block_km} km", names)
     mine = _dealt(sizes, shares, seed)[block_of]
     return tuple(np.flatnonzero(mine == part) for part in range(len(shares)))
 
@@ -88,24 +91,33 @@ def block_cells(places: Array, *, block_km: float) -> Array:
     return _cells_km(_checked(places), _side(block_km))
 
 
-def _occupied(cells: Array, parts: int, side: str) -> tuple[Array, Array]:
+def _occupied(cells: Array, parts: int, side: str, names: Sequence[str] = ()) -> tuple[Array, Array]:
     """Places in each block that has some, and the number of each place's block among these."""
     _, block_of, sizes = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    if len(sizes) < parts:
-        raise ConfigError(
-            f"{len(cells)} places lie in {len(sizes)} blocks of {side}, so {parts - len(sizes)} of {parts} folds would"
-            f" be empty; choose smaller blocks, or at most {len(sizes)} folds"
-        )
-    return sizes, block_of.reshape(-1)
+    if len(sizes) >= parts:
+        return sizes, block_of.reshape(-1)
+    lie = "1 place lies" if len(cells) == 1 else f"{len(cells)} places lie"
+    found = f"{lie} in {len(sizes)} block{'s' * (len(sizes) > 1)} of {side}"
+    if names:
+        parted = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+        raise ConfigError(f"{found}, and {parted} take one at least each; give more places, or choose smaller blocks")
+    fewer = f", or at most {len(sizes)} folds" if len(sizes) > 1 else ""
+    raise ConfigError(f"{found}, so {parts - len(sizes)} of {parts} folds would be empty; choose smaller blocks{fewer}")
 
 
 def _dealt(sizes: Array, shares: Sequence[float], seed: int) -> Array:
-    """The part of each block: in random order, each goes where the least of the share is filled."""
+    """The part of each block: in random order, each goes where, with it, the least of the share is filled.
+
+    A part that would stay empty gets the smallest of the blocks that are not alone in theirs.
+    """
     part_of = np.zeros(len(sizes), np.int64)
     filled = np.zeros(len(shares))
     for block in np.random.default_rng(seed).permutation(len(sizes)):
-        part_of[block] = np.argmin(filled / np.asarray(shares))
+        part_of[block] = np.argmin((filled + sizes[block]) / np.asarray(shares))
         filled[part_of[block]] += sizes[block]
+    for part in np.flatnonzero(filled == 0):
+        spare = np.flatnonzero(np.bincount(part_of, minlength=len(shares))[part_of] > 1)
+        part_of[spare[np.argmin(sizes[spare])]] = part
     return part_of
 
 
