@@ -8,15 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from own_data import variant_of
 
 from zoo.datasets.blocks import block_cells, block_folds
-from zoo.datasets.dividing import drawn
+from zoo.datasets.dividing import SHARES, NoSuchSplit, drawn, range_of
 from zoo.datasets.layouts.background import open_background
 from zoo.datasets.layouts.site_rows import places_of
+from zoo.datasets.layouts.site_values import Sources
 from zoo.datasets.opening import open_dataset
 from zoo.errors import ConfigError, InputError, ZooWarning
 from zoo.spec import Band, Fill, InputSpec, Kind, Normalise
+from zoo.tasks.metrics.sdm import SdmMetrics
+from zoo.tasks.sdm import SdmOutput
 
 CLIMATE = InputSpec(
     name="climate",
@@ -137,14 +141,79 @@ def test_shares_draw_sites_not_rows(tmp_path):
 
 def test_species_that_the_model_does_not_know_are_told_or_left_out_on_demand(tmp_path):
     path = table(tmp_path, LONG.replace("Fagus sylvatica", "Fagus silvatica"))
+    said = r"1 species .* none of the model's 2: Fagus silvatica \(did you mean Fagus sylvatica\?\)"
+    for split in ("train", "val"):  # of the table, wherever its rows are
+        with pytest.warns(ZooWarning, match="2 of 4 rows are left out, of " + said):
+            reader = opened(path, split)
+    assert reader.classes == SPECIES
+    assert reader.presence[:, 1].isnan().all()
     with pytest.raises(
-        InputError, match=r"1 species .* none of the model's 2: Fagus silvatica \(did you mean Fagus sylvatica\?\)"
+        InputError, match=r"2 species .* the model's 2: Abies alpa, Fagus silvatica \(did you mean Abies alba"
     ):
-        opened(path)
+        opened(table(tmp_path, path.read_text().replace("Abies alba", "Abies alpa"), "other.csv"))
     reader = opened(path, species=["Fagus silvatica"])
     assert reader.classes == ("Fagus silvatica",)
     np.testing.assert_array_equal(reader.presence[:, 0], [0, 1])
     assert opened(path, classes=()).classes == ("Abies alba", "Fagus silvatica")
+
+
+def test_rows_that_name_no_species_are_counted_and_left_out(tmp_path):
+    path = table(tmp_path, LONG + "q,,present,7.5,46.0,600,,train\ns,,present,9,46,600,7,train\n")
+    with pytest.warns(ZooWarning, match=r"sites\.csv: 2 of 6 rows name no species and are left out"):
+        reader = opened(path)
+    assert reader.ids == ("p", "q")
+    reader = opened(path, unlisted="absent")  # of complete lists some are empty
+    assert reader.ids == ("p", "q", "s")
+    np.testing.assert_array_equal(reader.presence[2], [0, 0])
+
+
+def test_training_is_told_what_there_is_of_each_species_in_each_split(tmp_path):
+    twice = LONG + "q,Fagus sylvatica,present,7.5,46.0,600,,train\nt,Abies alba,present,9,46,700,8,val\n"
+    table(tmp_path, "lon,lat,bio_1,bio_12\n6.1,46.2,10,800\n6.3,46.4,12,700\n", "behind.csv")
+    reader = opened(table(tmp_path, twice), background="behind.csv")
+    rows = "3 finds of 2 species (and 1 row that repeats one at its site), 2 absences, 2 background points"
+    assert reader.told == (
+        f"sites.csv: {rows}; species are those of the column 'scientificName'",
+        "train, val: 2 + 2 sites, 2 + 0 background points; finds of Abies alba (1 + 1), Fagus sylvatica (1 + 0)",
+    )
+    assert opened(tmp_path / "sites.csv", "val").told == ()
+    assert opened(table(tmp_path, WIDE, "wide.csv")).told == (
+        "wide.csv: 2 finds of 2 species, 2 absences",
+        "train, val: 2 + 1 sites; finds of Abies alba (1 + 0), Fagus sylvatica (1 + 0)",
+    )
+
+
+def test_background_of_presences_alone_is_told_for_each_split(climate):
+    path, _, _ = occurrences(climate)
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 600, "block_km": 500.0}
+    parts = [opened(path, split, **told) for split in ("train", "val", "test")]
+    finds = [int((one.presence == 1).sum()) for one in parts]
+    points = [sum(name.startswith("background") for name in one.ids) for one in parts]
+    first, second = parts[0].told
+    assert first == "occurrences.csv: 300 finds of 1 species, 600 background points"
+    sums = [" + ".join(map(str, one)) for one in (finds, points)]
+    assert second == (
+        f"train, val, test: {sums[0]} sites, {sums[1]} background points; finds of Abies alba ({sums[0]})"
+    )
+
+
+def test_a_column_of_splits_stays_with_its_rows_where_others_have_no_place(tmp_path):
+    rasters(tmp_path)
+    path = table(tmp_path, "\n".join([LONG.splitlines()[0], "o,Abies alba,present,,,1,2,val", *LONG.splitlines()[1:]]))
+    with pytest.warns(ZooWarning, match="1 of 4 sites have no coordinates"):
+        reader = opened(path, inputs=(CLIMATE, HEIGHT), rasters={"terrain": "layers"})
+    assert reader.ids == ("p", "q")
+    np.testing.assert_array_equal(reader.presence, [[1, 0], [np.nan, 1]])
+
+
+def test_too_few_blocks_are_told_as_train_val_and_test(tmp_path):
+    path = table(tmp_path, "lon,lat,bio_1,bio_12,Abies alba\n6.5,46.5,5,1000,1\n", "one.csv")
+    with pytest.raises(ConfigError, match=r"1 place lies in 1 block of 2\.0 km, and train, val and test take one"):
+        opened(path, classes=("Abies alba",), block_km=2.0)
+    with pytest.raises(
+        ConfigError, match=r"1 place lies in 1 block of 2\.0 km, so 2 of 3 folds would be empty; choose smaller blocks$"
+    ):
+        opened(path, classes=("Abies alba",), block_km=2.0, folds=3, fold=1)
 
 
 def test_wide_tables_without_the_species_are_told(tmp_path):
@@ -471,6 +540,7 @@ def test_options_of_own_occurrences_that_contradict_are_told(climate):
 
 
 def test_a_variable_that_only_sites_have_is_told(climate):
+    table(climate, "lon,lat\n30.1,20.2\n31.3,10.4\n", "points.csv")
     path = table(climate, "site,lon,lat,bio_12,Abies alba\na,30.5,20.5,777,1\nb,31.5,10.5,700,1\n", "wide.csv")
     with pytest.raises(InputError, match="bio_12 is known either of sites or of background points alone"):
         opened(
@@ -478,7 +548,7 @@ def test_a_variable_that_only_sites_have_is_told(climate):
             inputs=(WHERE,),
             classes=("Abies alba",),
             covariates="climate/bio_1.tif",
-            background=20,
+            background="points.csv",
             shares={"train": 1.0},
         )
 
@@ -487,3 +557,218 @@ def test_rows_without_a_species_tell_of_a_site_alone(climate):
     path = table(climate, "species,lon,lat\nAbies alba,30.5,20.5\n,30.5,10.5\n", "gbif.csv")
     reader = opened(path, inputs=(WHERE,), classes=(), covariates="climate", unlisted="absent", shares={"train": 1.0})
     assert (reader.classes, reader.presence[:, 0].tolist()) == (("Abies alba",), [1, 0])
+
+
+# ------------------------------------------------------------------------------------- what is one site, in which split
+
+
+def test_ids_of_finds_are_no_ids_of_sites(tmp_path):
+    """Two species at one place are one site, whatever their finds are called; rows without an id have a place."""
+    head = "occurrenceID,catalogNumber,id,eventID,species,lon,lat,bio_1,bio_12"
+    rows = [
+        "o1,c1,1,,Abies alba,6.5,46.5,5,1000",
+        ",,2,,Fagus sylvatica,6.5,46.5,5,1000",
+        ",,3,,Fagus sylvatica,7.5,46.0,6,900",
+        "o4,c4,4,e,Abies alba,7.5,46.0,7,800",
+    ]
+    path = table(tmp_path, "\n".join([head, *rows]))
+    reader = opened(path, unlisted="absent", shares={"train": 1.0})
+    assert reader.ids == ("6.500000 46.500000", "7.500000 46.000000", "e")
+    np.testing.assert_array_equal(reader.presence, [[1, 1], [0, 1], [1, 0]])
+    without = table(tmp_path, "\n".join([head, *rows]).replace("eventID", "remark"), "finds.csv")
+    with pytest.raises(InputError, match=r"rows of site '7\.500000 46\.000000' differ in 'bio_1'"):
+        opened(without, unlisted="absent", shares={"train": 1.0})
+    plots = table(
+        tmp_path, "id,species,lon,lat,bio_1,bio_12\n1,Abies alba,6,46,5,9\n1,Fagus sylvatica,6,46,5,9\n", "plots.csv"
+    )
+    assert opened(plots, unlisted="absent", shares={"train": 1.0}).ids == ("1",)
+
+
+def test_a_place_is_in_one_split_whatever_the_order_of_rows(tmp_path):
+    head = "longitude,latitude,bio_1,bio_12,Abies alba,Fagus sylvatica"
+    rows = [f"{6 + place / 10},46,{place},{visit},1,0" for visit in range(3) for place in range(40)]
+    seen = []
+    for name, lines in (("a.csv", rows), ("b.csv", rows[::-1])):
+        path = table(tmp_path, "\n".join([head, *lines]), name)
+        parts = [opened(path, split, shares={"train": 0.6, "val": 0.4}) for split in ("train", "val")]
+        assert len(parts[0].ids) + len(parts[1].ids) == 120
+        seen.append([{tuple(one) for one in part.places.tolist()} for part in parts])
+    assert not seen[0][0] & seen[0][1]
+    assert seen[0] == seen[1]
+    assert "row 1" in {*opened(tmp_path / "a.csv", shares={"train": 1.0}).ids}
+
+
+@pytest.mark.parametrize("options", [{}, {"unlisted": "absent"}])
+def test_a_site_in_two_splits_is_told(tmp_path, options):
+    path = table(
+        tmp_path,
+        LONG.replace("p,Fagus sylvatica,absent,6.5,46.5,1000,5,train", "p,Fagus sylvatica,present,6.5,46.5,1000,5,val"),
+    )
+    with pytest.raises(InputError, match=r"rows of 1 sites are in several splits, such as those of 'p' in train, val"):
+        opened(path, **options)
+
+
+def test_a_split_into_which_no_site_falls_is_told(tmp_path):
+    rows = [f"s{site},5,1000,1,0" for site in range(4)]
+    path = table(tmp_path, "\n".join(["site,bio_1,bio_12,Abies alba,Fagus sylvatica", *rows]))
+    empty = [split for split in ("train", "val", "test") if not any(_falls(f"s{site}", split) for site in range(4))]
+    assert "val" in empty
+    with pytest.raises(NoSuchSplit, match=r"0 of 4 sites fall into 'val'.*shares=.*block_km="):
+        opened(path, "val")
+    assert len(opened(path).ids) == 4 - sum(_falls(f"s{site}", "test") for site in range(4))
+
+
+def _falls(name, split):
+    low, high = range_of(split, SHARES)
+    return low <= drawn(name, 0) < high
+
+
+# ------------------------------------------------------------------------------------------------- presences and absences
+
+
+def test_wide_tables_of_presences_alone_are_told_as_long_ones_are(tmp_path):
+    path = table(tmp_path, "site,bio_1,bio_12,Abies alba,Fagus sylvatica\np,5,1000,1,\nq,6,900,,1\n")
+    with pytest.raises(ConfigError, match=r"presences alone; .*the option unlisted=absent .* or unknown"):
+        opened(path, shares={"train": 1.0})
+    reader = opened(path, shares={"train": 1.0}, unlisted="absent")
+    np.testing.assert_array_equal(reader.presence, np.eye(2))
+    reader = opened(path, shares={"train": 1.0}, unlisted="unknown")
+    np.testing.assert_array_equal(reader.presence, [[1, np.nan], [np.nan, 1]])
+
+
+MIXED = """site,lon,lat,Abies alba,Fagus sylvatica,split
+p,30.5,20.5,1,1,train
+q,31.5,10.5,0,1,train
+r,32.5,10.5,1,1,val
+s,33.5,11.5,0,,val
+"""
+
+
+def test_background_stands_for_absences_of_the_species_of_which_none_is_listed(climate):
+    path = table(climate, MIXED)
+    told = {"inputs": (WHERE,), "covariates": "climate", "background": 100}
+    train, val = (opened(path, split, **told) for split in ("train", "val"))
+    assert train.presence[train.background].isnan().all()
+    points = np.array([one.startswith("background") for one in val.ids])
+    assert points.sum() > 0
+    assert val.presence[points, 0].isnan().all()
+    assert (val.presence[points, 1] == 0).all()
+    assert val.notes[0].startswith("absences of Fagus sylvatica are background points")
+    assert len(val.notes) == 1
+
+
+def test_species_without_any_absence_are_in_no_mean_and_told(climate):
+    reader = opened(table(climate, MIXED), "val", inputs=(WHERE,), covariates="climate")
+    assert reader.notes == (
+        "no absence is known of Fagus sylvatica in this split: left out of the means of AUC, TSS, ...",
+    )
+    metric = SdmMetrics(variant=variant_of(WHERE, classes=SPECIES), **reader.judged_by)
+    logits = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
+    metric.update(SdmOutput(logits), {"presence": reader.presence}, reader.ids)
+    figures = metric.compute()
+    assert figures["auc_mean"].value == 1.0  # not the mean of 1 and 0.5
+    assert opened(table(climate, MIXED), inputs=(WHERE,), covariates="climate").notes == ()
+
+
+# ---------------------------------------------------------------------------------------------------- drawn points
+
+
+def test_drawn_points_lie_in_cells_with_data_however_sites_are_sampled(climate):
+    rows = ["Abies alba,1,59", "Abies alba,39,5", "Abies alba,25,40"]
+    path = table(climate, "\n".join(["species,lon,lat", *rows]))
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 500, "shares": {"train": 1.0}}
+    reader = opened(path, sampling="nearest", **told)
+    places = reader.places[reader.background.numpy()]
+    assert len(places) == 500
+    assert not ((places[:, 0] < 20) & (places[:, 1] > 30)).any()
+
+
+def test_rasters_are_opened_once_for_all_rounds_of_drawing(climate, monkeypatch):
+    path, _, _ = occurrences(climate)
+    opens = []
+    layers = Sources.layers
+    monkeypatch.setattr(Sources, "layers", lambda self: opens.append(1) or layers(self))
+    text = path.read_text() + "\nAbies alba,0.5,59.5"  # a quarter of the box has no data: 1 round is too few
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 500, "shares": {"train": 1.0}}
+    opened(table(climate, text), **told)
+    assert len(opens) == 1
+
+
+def test_where_points_are_drawn_rasters_count_before_columns(climate):
+    """A column that is filled at some sites would tell them from points; one that only the table has, altogether."""
+    wide = "site,lon,lat,bio_12,Abies alba\na,30.5,20.5,777,1\nb,31.5,10.5,,1\n"
+    told = {"inputs": (WHERE,), "classes": ("Abies alba",), "background": 20, "shares": {"train": 1.0}}
+    reader = opened(table(climate, wide), covariates="climate", **told)
+    assert reader.inputs["climate"][:2, 1].tolist() == [19.0, 24.0]  # of the raster: 2 degrees a row, from 60 north
+    with (
+        pytest.warns(ZooWarning, match=r"wide\.csv: bio_12 is left out, for only columns tell"),
+        pytest.warns(ZooWarning, match="1 of 4 variables is not there"),
+    ):
+        reader = opened(table(climate, wide, "wide.csv"), covariates="climate/bio_1.tif", **told)
+    assert reader.valid["climate"].any(dim=0).tolist() == [True, False, True, True]
+
+
+def test_names_of_the_tables_columns_are_not_those_of_drawn_points(climate):
+    path = table(climate, "a,b,c,d,Abies alba\ns,30.5,20.5,777,1\nt,31.5,10.5,3,1\n".replace("b,c", "lon,lat"))
+    told = {"inputs": (WHERE,), "classes": ("Abies alba",), "covariates": "climate", "shares": {"train": 1.0}}
+    reader = opened(path, bands=["-", "-", "-", "bio_12", "-"], background=20, **told)
+    assert len(reader.ids) == 22
+    assert reader.valid["climate"].all()
+
+
+def test_sites_that_span_no_box_are_told(climate):
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "climate", "background": 10, "shares": {"train": 1.0}}
+    for rows in (["30.5,20.5"], ["30.5,20.5"] * 3):
+        path = table(climate, "\n".join(["species,lon,lat", *[f"Abies alba,{one}" for one in rows]]))
+        with pytest.raises(
+            InputError, match=r"1 site at longitude 30\.5000, latitude 20\.5000 span no box.*points\.csv"
+        ):
+            opened(path, **told)
+
+
+def test_the_box_of_sites_across_the_date_line_is_the_smaller_one(tmp_path):
+    from own_data import write_tif
+    from rasterio.transform import from_origin
+
+    world = np.ones((1, 18, 36), np.float32)
+    for name in ("bio_1", "bio_12"):
+        write_tif(
+            tmp_path / f"world/{name}.tif", world, (None,), crs="EPSG:4326", transform=from_origin(-180, 90, 10, 10)
+        )
+    path = table(tmp_path, "species,lon,lat\nAbies alba,175,-20\nAbies alba,-170,-10\nAbies alba,179,-12\n")
+    told = {"inputs": (WHERE,), "classes": (), "covariates": "world", "background": 300, "shares": {"train": 1.0}}
+    reader = opened(path, **told)
+    lon = reader.places[reader.background.numpy(), 0]
+    assert ((lon >= 175) | (lon <= -170)).all()
+    assert np.mean(lon > 0) == pytest.approx(1 / 3, abs=0.1)
+    assert (np.abs(lon) <= 180).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"block_km": "3km"}, "block_km is '3km'; expected a number of kilometres"),
+        ({"block_km": -3}, "block_km is -3; expected a number of kilometres above 0"),
+        ({"seed": -1}, "seed is -1; expected a whole number"),
+        ({"seed": 1.5}, r"seed is 1\.5; expected a whole number"),
+        ({"block_km": 500, "folds": 3.5, "fold": 1}, r"folds is 3\.5; expected a whole number"),
+        ({"block_km": 500, "folds": "3", "fold": 1}, "folds is '3'; expected a whole number"),
+        ({"shares": 0.8}, r"shares is 0\.8; expected a number per split"),
+        ({"covariates": 3}, "covariates is 3; expected a file, folder or pattern"),
+        ({"rasters": 3}, "rasters is 3; expected a file or folder per input"),
+        ({"table": 3}, "table is 3; expected the name of a file"),
+        ({"species": [3]}, r"species is \[3\]; expected names"),
+    ],
+)
+def test_options_of_another_kind_are_told(climate, options, said):
+    path, _, _ = occurrences(climate)
+    with pytest.raises(ConfigError, match=said):
+        opened(path, **{"inputs": (WHERE,), "covariates": "climate", "unlisted": "absent"} | options)
+
+
+def test_a_single_species_is_a_list_of_one(climate):
+    path, _, _ = occurrences(climate, n=5)
+    reader = opened(
+        path, inputs=(WHERE,), covariates="climate", unlisted="absent", species="Abies alba", shares={"train": 1.0}
+    )
+    assert reader.classes == ("Abies alba",)

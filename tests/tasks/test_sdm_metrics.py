@@ -74,7 +74,20 @@ def test_scores_of_species_are_scikit_learns(data):
 def test_a_species_without_absence_is_half_or_left_out(data):
     areas = [roc_auc_score(truth, score) for _, truth, score in species(data)]
     assert measured(data)[1].by_species["auc"][EVERYWHERE] == 0.5
-    assert measured(data, no_absence="left out")[0]["auc_mean"].value == pytest.approx(np.mean(areas))
+    figures, metric = measured(data, no_absence="left out")
+    assert figures["auc_mean"].value == pytest.approx(np.mean(areas))
+    boyce_of = metric.by_species["boyce"]
+    assert np.isnan(boyce_of[EVERYWHERE])
+    assert figures["boyce"].value == pytest.approx(np.nanmean(boyce_of[np.arange(SPECIES) != NEVER]))
+
+
+def test_a_site_without_absence_is_half_or_left_out():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
+    presence = torch.tensor([[1.0, 0.0, 0.0], [1.0, torch.nan, torch.nan]])
+    for no_absence, expected in (("half", 0.75), ("left out", 1.0)):
+        metric = SdmMetrics(variant=variant(*"abc"), no_absence=no_absence)
+        metric.update(SdmOutput(logits), {"presence": presence}, ["p", "q"])
+        assert metric.compute()["site_auc_mean"].value == expected
 
 
 def test_the_median_of_an_even_number_of_species(data):
@@ -210,7 +223,12 @@ def test_a_single_species_is_scored_as_one_of_many():
     presence = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
     metric = SdmMetrics(variant=variant("a"))
     metric.update(SdmOutput(logits), {"presence": presence}, IDS[:4])
-    assert metric.compute()["auc_mean"].value == 1.0
+    figures = metric.compute()
+    assert figures["auc_mean"].value == 1.0
+    assert not [name for name in figures if name.startswith("site_")]  # one species is no list of a site
+    errors = 1 / (1 + np.exp(-logits[:, 0].numpy())) - presence[:, 0].numpy()
+    in_bins = abs(errors[0] + errors[3]) + abs(errors[1]) + abs(errors[2])  # two probabilities are between 0.5 and 0.6
+    assert figures["calibration_error"].value == pytest.approx(in_bins / 4, abs=1e-6)
     table = metric.tables["species"]
     assert {name: column[0] for name, column in table.items() if name != "threshold"} == {
         "species": "a",

@@ -108,7 +108,8 @@ class Reader(Protocol):
     `at_epoch(epoch)`, which is told the epoch (from 0) of each sample before it is read in training, for what changes with
     it: augmentation that ends, samples that join later. Where samples are prepared by statistics of the training data's
     own, `prepared_by` are those inputs (`zoo.spec.InputSpec`), and the trained variant takes them over. Where scores must be
-    read with care, `notes` say why, a sentence each.
+    read with care, `notes` say why, a sentence each; `judged_by` are options of the task's metric that the data ask for.
+    What was read, `told` says in a line or two, as training begins.
 
     ids: of the samples, in order; known without reading them.
     classes: names in the order of the labels; empty where there are none.

@@ -19,6 +19,7 @@ from zoo.datasets.layouts.site_rows import Dealing, Mask, Places, Rows, located,
 from zoo.datasets.layouts.site_values import Sources
 from zoo.datasets.seeds import seed_of
 from zoo.errors import ConfigError, InputError
+from zoo.inputs.layers import Layer
 from zoo.io.around import patches as cells_around
 from zoo.io.around import values_at
 from zoo.io.grid import LON_LAT
@@ -110,14 +111,15 @@ def _by_blocks(points: Rows, sites: Rows, split: str, dealing: Dealing) -> Mask:
 def _drawn_table(num: int, around: Places, sources: Sources, patches: Sequence[Patches], seed: int) -> TableSource:
     """Points in the box of the sites, uniform on the sphere, where there are data."""
     draw = np.random.default_rng(seed_of(DRAWING, seed))
-    (west, south), (east, north) = around.min(axis=0).tolist(), around.max(axis=0).tolist()
+    west, south, east, north = _box(around)
+    layers = [] if sources.covariates is None else sources.layers()
     found = np.zeros((0, 2))
     for _ in range(ROUNDS):
         lon = draw.uniform(west, east, num)
         # Equal bands of the sine of latitude are equal areas of the sphere (Archimedes).
         lat = np.degrees(np.arcsin(draw.uniform(np.sin(np.radians(south)), np.sin(np.radians(north)), num)))
-        places = np.stack([lon, lat], axis=1)
-        found = np.concatenate([found, places[_has_data(places, sources, patches)]])
+        places = np.stack([np.where(lon >= 180, lon - 360, lon), lat], axis=1)
+        found = np.concatenate([found, places[_has_data(places, layers, patches)]])
         if len(found) >= num:
             columns = {"decimalLongitude": found[:num, 0], "decimalLatitude": found[:num, 1]}
             return replace(open_table(pa.table(columns)), name="the background points")
@@ -127,10 +129,24 @@ def _drawn_table(num: int, around: Places, sources: Sources, patches: Sequence[P
     )
 
 
-def _has_data(places: Places, sources: Sources, patches: Sequence[Patches]) -> Mask:
+def _box(around: Places) -> tuple[float, float, float, float]:
+    """West, south, east and north of the smaller box that holds the places: east is beyond 180 where it crosses that."""
+    lon, lat = around[:, 0], around[:, 1]
+    lon = np.where(lon >= 180, lon - 360, np.where(lon < -180, lon + 360, lon))
+    across = np.where(lon < 0, lon + 360, lon)
+    lon = across if np.ptp(across) < np.ptp(lon) else lon
+    if not (np.ptp(lon) > 0 and np.ptp(lat) > 0):
+        raise InputError(
+            f"{len(around)} site{'s' * (len(around) > 1)} at longitude {lon[0]:.4f}, latitude {lat[0]:.4f} span no box in"
+            " which background points could be drawn; give more sites, or a table of points: background=points.csv"
+        )
+    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
+
+
+def _has_data(places: Places, layers: Sequence[Layer], patches: Sequence[Patches]) -> Mask:
+    """Where the cells themselves hold data, however sites are sampled: the nearest cell would be that of another place."""
     at, crs = places[:, None], to_crs(LON_LAT)
-    layers = [] if sources.covariates is None else sources.layers()
-    good = np.isfinite(values_at(layers, at, crs, sampling=sources.sampling)).all(axis=1)
+    good = np.isfinite(values_at(layers, at, crs)).all(axis=1)
     for one in patches:
         good &= np.isfinite(cells_around(one.bands, at, crs, side=1)[:, :, 0, 0]).any(axis=1)
     return np.asarray(good)

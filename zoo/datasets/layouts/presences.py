@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.datasets.layouts.site_rows import SPECIES, Rows, column_of
-from zoo.errors import ConfigError, InputError, some
+from zoo.datasets.layouts.site_rows import Mask, Rows, column_of, species_of_rows
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.variables import SHOWN
 from zoo.io.tables import TableSource
 from zoo.spec import Variant
@@ -33,12 +34,12 @@ class Found:
     Attributes:
         species: in the order of the answers.
         presence: (sites, S): 1, 0, or NaN where it is not known.
-        listed_absences: whether the table, all its splits together, says of a species that it is not somewhere.
+        listed_absences: (S,), of which the table, all its splits together, says that they are not somewhere.
     """
 
     species: tuple[str, ...]
     presence: Numbers
-    listed_absences: bool
+    listed_absences: Mask
 
 
 def presences(
@@ -59,20 +60,26 @@ def presences(
     """
     if unlisted not in (None, "absent", "unknown"):
         raise ConfigError(f"the option unlisted is {unlisted!r}; expected absent or unknown")
-    opened, column = chosen.table, column_of(chosen.table, SPECIES)
-    if column is None:
-        return _wide(opened, chosen.rows, tuple(asked or variant.classes))
-    of_all_splits = [str(one) if one not in (None, "") else None for one in opened.data[column].to_pylist()]
-    told = sorted({one for one in of_all_splits if one is not None})
+    of_all_splits = species_of_rows(chosen.table)
+    if of_all_splits is None:
+        found = _wide(chosen.table, chosen.rows, tuple(asked or variant.classes))
+    else:
+        found = _long(chosen, of_all_splits, asked, variant)
+    if unlisted is None and not found.listed_absences.any() and not background:
+        raise ConfigError(
+            f"{chosen.table.name} lists presences alone; say what the species are where they are not listed:"
+            " the option unlisted=absent (the lists are complete) or unknown, or compare with background=10000 points"
+        )
+    return replace(found, presence=np.nan_to_num(found.presence, nan=0.0)) if unlisted == "absent" else found
+
+
+def _long(chosen: Rows, of_all_splits: Sequence[str], asked: Sequence[str] | None, variant: Variant) -> Found:
+    opened = chosen.table
+    told = sorted({one for one in of_all_splits if one})
     listed = [of_all_splits[row] for row in chosen.rows.tolist()]
     names = tuple(asked or variant.classes) or tuple(told)
-    if asked is None and (unknown := sorted({one for one in listed if one is not None} - set(names))):
-        near = difflib.get_close_matches(unknown[0], names, n=1)
-        raise InputError(
-            f"{opened.name} lists {len(unknown)} species that are none of the model's {len(names)}: {some(unknown, SHOWN)}"
-            + (f" (did you mean {near[0]}?)" if near else "")
-            + "; rename them, or say which count with the option species=[...]"
-        )
+    if asked is None:
+        _tell_unknown(opened.name, of_all_splits, names)
     if absent := [name for name in asked or () if name not in told]:
         near = difflib.get_close_matches(absent[0], told, n=1)
         raise InputError(
@@ -80,24 +87,34 @@ def presences(
             + (f" (did you mean {near[0]}?)" if near else "")
             + ": correct the option species=[...]"
         )
-    status = _statuses(opened)
-    listed_absences = bool((status == 0).any())
-    if unlisted is None and not listed_absences and not background:
-        raise ConfigError(
-            f"{opened.name} lists presences alone; say what the species are where they are not listed:"
-            " the option unlisted=absent (the lists are complete) or unknown, or compare with background=10000 points"
-        )
+    status = statuses(opened)
+    absent_once = {of_all_splits[row] for row in np.flatnonzero(status == 0).tolist()}
     presence = np.full((len(chosen.ids), len(names)), np.nan, np.float32)
     place = {name: number for number, name in enumerate(names)}
     counted = np.array([name in place for name in listed])
     cells = chosen.site[counted], np.array([place[name] for name in listed if name in place], np.int64)
     np.fmax.at(presence, cells, status[chosen.rows][counted])  # found once is present
-    if unlisted == "absent":
-        presence = np.nan_to_num(presence, nan=0.0)
-    return Found(species=names, presence=presence, listed_absences=listed_absences)
+    return Found(
+        species=names, presence=presence, listed_absences=np.array([name in absent_once for name in names], np.bool_)
+    )
 
 
-def _statuses(opened: TableSource) -> Numbers:
+def _tell_unknown(table: str, listed: Sequence[str], names: Sequence[str]) -> None:
+    """Warn of rows of species that the model does not know, in all splits; raise where it knows none."""
+    known = {*names}
+    rows = [one for one in listed if one and one not in known]
+    if not rows:
+        return
+    unknown = sorted({*rows})
+    near = difflib.get_close_matches(unknown[0], names, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    found = f"{len(unknown)} species that are none of the model's {len(names)}: {some(unknown, SHOWN)}{hint}"
+    if known.isdisjoint(listed):
+        raise InputError(f"{table} lists {found}; rename them, or say which count with the option species=[...]")
+    warnings.warn(f"{table}: {len(rows)} of {len(listed)} rows are left out, of {found}", ZooWarning, stacklevel=4)
+
+
+def statuses(opened: TableSource) -> Numbers:
     """Of each row of the table: 1 present, 0 absent; 1 where the table does not say."""
     column = column_of(opened, PRESENCE)
     if column is None:
@@ -132,4 +149,4 @@ def _wide(opened: TableSource, rows: NDArray[np.int64], names: tuple[str, ...]) 
             f"{opened.name}: column {columns[place]!r} holds {presence[row, place]:g}; expected 1 (present), 0 (absent), or"
             " nothing (abundances: write 1 where they are above 0)"
         )
-    return Found(species=names, presence=presence[rows], listed_absences=bool((presence == 0).any()))
+    return Found(species=names, presence=presence[rows], listed_absences=(presence == 0).any(axis=0))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from zoo.io.vectors import reproject
 # Columns of a long table, as `zoo.bands.normal_form` reduces names; the second is Darwin Core's
 # (https://dwc.tdwg.org/terms/#occurrence).
 SPECIES = ("species", "scientificName")
+FINDS = (
+    "occurrenceID",
+    "catalogNumber",
+)  # of the columns that name rows, those that name a find, not where it was made
 
 Places = NDArray[np.float64]  # (N, 2), longitude and latitude
 Mask = NDArray[np.bool_]
@@ -53,6 +58,17 @@ class Rows:
         """Where each site lies, NaN where it is not known; `None` where the table has no coordinates."""
         return lon_lat(self.table, self.first)
 
+    def of_rows(self, mine: Mask) -> Rows:
+        """Some of the rows, and the sites that these tell of."""
+        numbers, order, site = np.unique(self.site[mine], return_index=True, return_inverse=True)
+        return Rows(
+            table=self.table,
+            rows=self.rows[mine],
+            ids=tuple(self.ids[one] for one in numbers.tolist()),
+            site=site.reshape(-1),
+            first=self.rows[mine][order],
+        )
+
     def kept(self, sites: Mask) -> Rows:
         """The rows of some of the sites."""
         mine = sites[self.site]
@@ -78,6 +94,7 @@ class Dealing:
 
     def check(self, where: str, *, told: str) -> None:
         """Raise `ConfigError` for options that contradict each other, or what the table says (`told`, if anything)."""
+        self._check_types()
         if (self.folds is None) != (self.fold is None) or (self.folds is not None and self.block_km is None):
             raise ConfigError(
                 "folds are parts of the ground, of which one is the test: say all of block_km, folds and fold, such as"
@@ -93,6 +110,27 @@ class Dealing:
         given = {"shares": self.shares, "block_km": self.block_km}
         if told and (mine := [name for name, value in given.items() if value is not None]):
             raise ConfigError(f"{where} has {told}, which the option {mine[0]} would overrule; leave it out")
+
+    def _check_types(self) -> None:
+        whole = {"seed": self.seed, "folds": self.folds, "fold": self.fold}
+        for name, value in whole.items():
+            if value is None and name != "seed":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"the option {name} is {value!r}; expected a whole number from 0, such as {name}=1")
+        side = self.block_km
+        if side is not None and (
+            isinstance(side, bool) or not isinstance(side, int | float) or not 0 < side < math.inf
+        ):
+            raise ConfigError(
+                f"the option block_km is {side!r}; expected a number of kilometres above 0, without a unit: block_km=50"
+            )
+        if self.shares is not None and not isinstance(self.shares, Mapping):
+            raise ConfigError(f"the option shares is {self.shares!r}; expected a number per split, such as {SHARES}")
+
+    def splits(self) -> tuple[str, ...]:
+        """Names of the parts, where the table does not say them."""
+        return tuple(SHARES if self.shares is None or self.folds is not None else self.shares)
 
     def parts(self, split: str) -> tuple[tuple[float, ...], list[int]]:
         """Shares of the parts that blocks are dealt to, and the parts that make a split."""
@@ -111,7 +149,8 @@ class Dealing:
         """Which sites (N,) belong to a split, and for each block of the ground that has sites, whether it does."""
         assert self.block_km is not None
         shares, wanted = self.parts(split)
-        dealt = block_shares(places, shares, block_km=self.block_km, seed=self.seed)
+        names = () if self.folds is not None else self.splits()
+        dealt = block_shares(places, shares, block_km=self.block_km, seed=self.seed, names=names)
         mine = np.zeros(len(places), np.bool_)
         for part in wanted:
             mine[dealt[part]] = True
@@ -155,33 +194,64 @@ def all_sites(opened: TableSource, *, own: str = "") -> Rows:
     Raises:
         InputError: the table lists species, not where; or has two rows per site and a column per species.
     """
-    keys = _keys(opened)
-    numbered = keys[0] == "row 1" and column_of(opened, tables.ID_NAMES) is None
-    of_row = [f"{own} {key}".strip() if numbered else key for key in keys]
+    long = column_of(opened, SPECIES) is not None
+    named_by = _site_column(opened, long=long)
+    if long and named_by is None and opened.places is None:
+        raise InputError(
+            f"{opened.name} lists species but not their sites; expected a column {tables.ID_NAMES[1]} (or"
+            f" {', '.join(tables.ID_NAMES[2:5])}), or coordinates (decimalLongitude, decimalLatitude)"
+        )
+    places = _place_names(opened) if long else [""] * len(opened)
+    told = [""] * len(opened) if named_by is None else opened.data[named_by].to_pylist()
+    of_row = [
+        _text(one) or place or f"{own} row {number}".strip()
+        for number, (one, place) in enumerate(zip(told, places, strict=True), 1)
+    ]
     ids = tuple(dict.fromkeys(of_row))
     number = {key: site for site, key in enumerate(ids)}
     site = np.array([number[key] for key in of_row], np.int64)
-    long = column_of(opened, SPECIES) is not None
-    if long and numbered:
-        raise InputError(
-            f"{opened.name} lists species but not their sites; expected a column {tables.ID_NAMES[0]} (or"
-            f" {', '.join(tables.ID_NAMES[1:4])}), or coordinates (decimalLongitude, decimalLatitude)"
-        )
-    if not long and len(ids) < len(keys):
+    if not long and len(ids) < len(of_row):
         twice = ids[int(np.bincount(site).argmax())]
         raise InputError(
-            f"{opened.name} has {len(keys)} rows for {len(ids)} sites, such as {twice!r} more than once; expected a row per"
+            f"{opened.name} has {len(of_row)} rows for {len(ids)} sites, such as {twice!r} more than once; expected a row per"
             " site (a column per species), or a column `species` (a row per site and species)"
         )
     first = np.unique(site, return_index=True)[1]
     return Rows(table=opened, rows=np.arange(len(opened)), ids=ids, site=site, first=first)
 
 
-def sites_of_split(sites: Rows, split: str, dealing: Dealing) -> Rows:
-    """The sites of a split: by the table's own column `split`, by blocks of the ground, or drawn by their ids.
+def species_of_rows(opened: TableSource) -> list[str] | None:
+    """What each row of a long table lists, empty where it names no species; `None` for a column per species."""
+    column = column_of(opened, SPECIES)
+    if column is None:
+        return None
+    return ["" if one is None else str(one).strip() for one in opened.data[column].to_pylist()]
+
+
+def named(sites: Rows) -> Rows:
+    """The sites of rows that name a species, with a warning of the others: finds that nobody could name that far."""
+    listed = species_of_rows(sites.table)
+    if listed is None:
+        return sites
+    known = np.array([bool(listed[row]) for row in sites.rows.tolist()], np.bool_)
+    if known.all():
+        return sites
+    warnings.warn(
+        f"{sites.table.name}: {int((~known).sum())} of {len(known)} rows name no species and are left out",
+        ZooWarning,
+        stacklevel=3,
+    )
+    return sites.of_rows(known)
+
+
+def sites_of_split(sites: Rows, split: str, dealing: Dealing, *, may_be_empty: bool = False) -> Rows:
+    """The sites of a split: by the table's own column `split`, by blocks of the ground, or drawn.
+
+    What draws a site is its place, or else its id: a place is in one split, whatever the order of rows, and stays there
+    when others come or go.
 
     Raises:
-        InputError: the table has no such split, or no coordinates that blocks need.
+        InputError: the table has no such split, or no coordinates that blocks need; or none is drawn.
         ConfigError: an option is wrong.
     """
     opened = sites.table
@@ -190,8 +260,15 @@ def sites_of_split(sites: Rows, split: str, dealing: Dealing) -> Rows:
     if column is not None:
         return _told_split(sites, split, column)
     if dealing.block_km is None:
-        drawn = set(of_split(sites.ids, split, Path(opened.name), shares=dealing.shares, seed=dealing.seed))
-        return sites.kept(np.array([one in drawn for one in sites.ids], np.bool_))
+        places = _place_names(opened)
+        names = [places[row] or one for row, one in zip(sites.first.tolist(), sites.ids, strict=True)]
+        drawn = set(of_split(names, split, Path(opened.name), shares=dealing.shares, seed=dealing.seed))
+        if not drawn and not may_be_empty:
+            raise NoSuchSplit(
+                f"{opened.name}: 0 of {len(names)} sites fall into {split!r}, drawn by chance; say larger shares of it"
+                " (shares=...) or another seed, or divide by blocks of the ground (block_km=...)"
+            )
+        return sites.kept(np.array([one in drawn for one in names], np.bool_))
     return sites.kept(dealing.by_blocks(split, places_of(sites))[0])
 
 
@@ -239,29 +316,44 @@ def lon_lat(opened: TableSource, rows: NDArray[Any]) -> Places | None:
     return answer
 
 
-def _keys(opened: TableSource) -> list[str]:
-    """What names the site of each row: its id, else its coordinates, else its number."""
-    if column_of(opened, tables.ID_NAMES) is not None:
-        return [str(one) for one in opened.ids.to_pylist()]
-    if opened.places is not None and column_of(opened, SPECIES) is not None:
-        return [f"{x:.6f} {y:.6f}" for x, y in opened.places[:, 0].tolist()]
-    return [f"row {number}" for number in range(1, len(opened) + 1)]
+def _site_column(opened: TableSource, *, long: bool) -> str | None:
+    """The column that names sites: in a long table none that names finds, as `id` does where it differs in all rows."""
+    if not long:
+        return column_of(opened, tables.ID_NAMES)
+    column = column_of(opened, [one for one in tables.ID_NAMES[1:] if one not in FINDS])
+    if column is not None or (first := column_of(opened, tables.ID_NAMES[:1])) is None:
+        return column
+    several = len(opened.data[first].unique()) < len(opened)
+    return first if several or opened.places is None else None
+
+
+def _place_names(opened: TableSource) -> list[str]:
+    """What names the place of each row; empty where it is not known."""
+    if opened.places is None:
+        return [""] * len(opened)
+    return [f"{x:.6f} {y:.6f}" if math.isfinite(x + y) else "" for x, y in opened.places[:, 0].tolist()]
+
+
+def _text(value: Any) -> str:
+    """An id as text; empty where a cell is, as pandas writes those of numbers too."""
+    return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124  (NaN)
 
 
 def _told_split(sites: Rows, split: str, column: str) -> Rows:
-    """Rows may be in other splits than others of their site: what counts is the row."""
     told = np.array([str(one) for one in sites.table.data[column].to_pylist()])
-    rows = np.flatnonzero(told == split)
-    if not len(rows):
+    unlike = told[sites.rows] != told[sites.first][sites.site]
+    if unlike.any():
+        site = int(sites.site[int(unlike.argmax())])
+        found = sorted({*told[sites.rows[sites.site == site]].tolist()})
+        raise InputError(
+            f"{sites.table.name}: rows of {len(np.unique(sites.site[unlike]))} sites are in several splits, such as those of"
+            f" {sites.ids[site]!r} in {some(found, SHOWN)}; expected all rows of a site in one: correct the column"
+            f" {column!r}, or leave it out and divide by blocks of the ground (block_km=...)"
+        )
+    mine = told[sites.rows] == split
+    if not mine.any():
         raise NoSuchSplit(
             f"{sites.table.name} has no row of the split {split!r}; its column {column!r} holds"
             f" {some(sorted(set(told.tolist())), SHOWN)}: give one of these as the split"
         )
-    numbers, order, site = np.unique(sites.site[rows], return_index=True, return_inverse=True)
-    return Rows(
-        table=sites.table,
-        rows=rows,
-        ids=tuple(sites.ids[one] for one in numbers.tolist()),
-        site=site.reshape(-1),
-        first=rows[order],
-    )
+    return sites.of_rows(mine)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.datasets.layouts.site_rows import Mask, Rows
-from zoo.errors import ConfigError, InputError, some
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.layers import Layer, check_layers, open_layers
 from zoo.inputs.preprocess import Preprocess
 from zoo.inputs.variables import SHOWN, find_variables, match_variables, of_coordinates
@@ -44,13 +45,18 @@ class Predictors:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """Where predictors come from; see `zoo.datasets.layouts.sites.sites`."""
+    """Where predictors come from; see `zoo.datasets.layouts.sites.sites`.
+
+    Attributes:
+        drawn: whether background points are drawn, which have no columns: what only sites have would tell them apart.
+    """
 
     variant: Variant
     bands: Any
     nodata: float | None
     covariates: Path | None
     sampling: Sampling
+    drawn: bool = False
 
     def check(self) -> None:
         """Raise for an option that is none, or rasters that are not there."""
@@ -104,7 +110,10 @@ class Sources:
         rasters, spare = self._layers(spec)
         places = chosen.lon_lat
         of_place = {} if places is None else {name: places[:, axis] for name, axis in of_coordinates(spec).items()}
-        known = [name for name in spec.band_ids if name in columns or name in rasters or name in of_place]
+        told_by = {} if self.drawn else columns
+        if self.drawn:
+            _tell_columns([name for name in columns if name not in rasters and name not in of_place], table.name)
+        known = [name for name in spec.band_ids if name in told_by or name in rasters or name in of_place]
         if spec.optional and not known:
             return None
         if self.bands is None:
@@ -113,9 +122,9 @@ class Sources:
         match_variables(spec, [*known, *spare], where=told)
         values = np.full((len(chosen.ids), len(spec.bands)), np.nan, np.float32)
         for index, name in enumerate(spec.band_ids):
-            if name in columns:
+            if name in told_by:
                 nodata = spec.nodata if self.nodata is None else self.nodata
-                values[:, index] = _of_sites(chosen, columns[name], nodata)
+                values[:, index] = _of_sites(chosen, told_by[name], nodata)
         if rasters:
             layers = [rasters.get(name) for name in spec.band_ids]
             values = np.where(np.isnan(values), self._sampled(chosen, layers), values)
@@ -132,6 +141,17 @@ class Sources:
                 " decimalLatitude (or x, y with the option crs)"
             )
         return values_at(layers, table.places[chosen.first], table.crs, sampling=self.sampling)
+
+
+def _tell_columns(names: list[str], where: str) -> None:
+    if names:
+        warnings.warn(
+            f"{where}: {some(names, SHOWN)} {'is' if len(names) == 1 else 'are'} left out, for only columns tell, and the"
+            " background points that are drawn have none; give rasters with covariates=FOLDER, or a table of points with"
+            " these columns: background=points.csv",
+            ZooWarning,
+            stacklevel=5,
+        )
 
 
 def _item(path: Path) -> str | Path:

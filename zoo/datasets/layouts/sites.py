@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,22 @@ from torch import Tensor
 from zoo.datasets.layouts.background import background_of_split, check_background, open_background
 from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.layouts.presences import Found, Unlisted, presences
-from zoo.datasets.layouts.site_rows import Dealing, Places, Rows, all_sites, find_table, located, sites_of_split
+from zoo.datasets.layouts.site_rows import (
+    Dealing,
+    Mask,
+    Places,
+    Rows,
+    all_sites,
+    find_table,
+    located,
+    named,
+    sites_of_split,
+)
+from zoo.datasets.layouts.site_told import parts_of, told_of
 from zoo.datasets.layouts.site_values import Predictors, Sources, without_a_number
 from zoo.datasets.pictures import need_variant
 from zoo.datasets.sample import Sample
-from zoo.errors import InputError, ZooWarning, some
+from zoo.errors import ConfigError, InputError, ZooWarning, some
 from zoo.inputs.variables import SHOWN
 from zoo.io.tables import open_table
 from zoo.options import Sampling
@@ -59,16 +70,18 @@ def sites(
     """Sites with predictors and species.
 
     A long table has a row per site and species (`species` or `scientificName`, and maybe `presence` or
-    `occurrenceStatus`); rows of one site share its id, or else its coordinates. A wide one has a row per site and a column
+    `occurrenceStatus`); rows of one site share its id (`site`, `eventID`, ...; ids of finds are none), or else its
+    coordinates. A wide one has a row per site and a column
     of 1, 0 or nothing per species. Relative paths begin at the table.
 
     Args:
         folder: the table, or the folder that holds it: `<split>.csv` (.tsv, .parquet), or a single one.
-        split: by a column `split` of a single table; without one, by blocks or drawn by the sites' ids.
+        split: by a column `split` of a single table; without one, by blocks or drawn by the sites' places, else ids.
         variant: whose inputs are fed from the columns, from rasters, and (longitude and latitude) from the places.
         table: name of the file, where the folder holds several.
         species: in the order of the answers; `None` = the variant's classes, or those of a long table by name.
-        unlisted: what a species is at a site where a long table does not list it; must be said where the table lists
+            Rows that name none are left out, and are told; with `unlisted="absent"` they are sites with an empty list.
+        unlisted: what a species is at a site where a long table does not list it, or a wide one is empty; must be said where the table lists
             presences alone and there is no background; otherwise `None` = unknown.
         shares: see `zoo.datasets.dividing.Dividing`.
         seed: of the draws of splits and of background points.
@@ -84,18 +97,22 @@ def sites(
         rasters: by input, for models that see patches around sites: a file, or a folder with a file per variable.
         background: a table of further places, or how many to draw, at which it is not known what occurs, only what they
             are like. They are drawn in the box of all sites of the table, uniform on the ground, where all rasters have
-            data. In `train` their target has `background`; in other splits they are left out, unless the table knows no
-            absences: there they count as such. See `zoo.datasets.layouts.background` for how they are divided.
+            data. In `train` their target has `background`; in other splits they count as absences of the species of
+            which the table knows none, and are left out where there is no such species. Where points are drawn, the
+            table's columns tell no predictors, for the points have none: rasters do. See `zoo.datasets.layouts.background` for how they are divided.
 
     Raises:
         InputError: the table cannot be read, or does not fit the variant.
         ConfigError: an option is wrong.
     """
     variant = need_variant(variant, "sites")
+    species = [species] if isinstance(species, str) else species
+    _check_types(table=table, species=species, covariates=covariates, rasters=rasters)
     path, divided = find_table(folder, split, table)
     opened = open_table(path, crs=crs)
     dealing = Dealing(shares=shares, seed=seed, block_km=block_km, folds=folds, fold=fold)
     every = all_sites(opened, own=path.name if divided else "")
+    every = every if unlisted == "absent" else named(every)  # of complete lists some are empty
     if divided:
         dealing.check(f"{path.parent}", told="a table per split")
     around = patches_of(variant, rasters or {}, path.parent)
@@ -109,16 +126,26 @@ def sites(
         nodata=nodata,
         covariates=None if covariates is None else path.parent / Path(covariates).expanduser(),
         sampling=sampling,
+        drawn=isinstance(background, int),
     )
     sources.check()
     check_background(background, sources, around)
     own = _sites(chosen, found, sources, around, unlisted)
-    judged = not found.listed_absences and unlisted != "absent"
-    if background is None or not (judged or split == "train"):
-        return own
-    points = open_background(background, every, path.parent, sources, around, seed=seed, crs=crs)
-    mine = background_of_split(points, every, split, dealing, judged=judged)
-    return _beside(own, mine, sources, training=split == "train")
+    parts = {split: every} if divided else parts_of(every, dealing) if split == "train" else {}
+    pending = np.zeros_like(found.listed_absences) if unlisted == "absent" else ~found.listed_absences
+    judged = bool(pending.any())
+    taken: dict[str, Rows] = {}
+    if background is not None and (judged or split == "train"):
+        points = open_background(background, every, path.parent, sources, around, seed=seed, crs=crs)
+        with_points = [one for one in parts if judged and one in dealing.splits()]
+        taken = {
+            one: background_of_split(points, every, one, dealing, judged=judged)
+            for one in dict.fromkeys([split, *with_points])
+        }
+        own = _beside(own, taken[split], sources, None if split == "train" else pending)
+    own = own if split == "train" else own.without_absences()
+    told = told_of(found.species, parts, {one: len(rows.ids) for one, rows in taken.items()}) if parts else ()
+    return replace(own, told=told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +160,8 @@ class SiteTable:
         patches: inputs that are read around the places.
         background: (N,) which sites are background points of training; `None` where the data have none.
         notes: what must be said beside scores.
+        judged_by: options of the metric: of own data, species without absences say nothing of a model.
+        told: what was read, of all splits where `train` is read.
     """
 
     ids: Sequence[str]
@@ -144,6 +173,20 @@ class SiteTable:
     patches: tuple[Patches, ...] = ()
     background: Tensor | None = None
     notes: tuple[str, ...] = ()
+    judged_by: Mapping[str, Any] = field(default_factory=lambda: {"no_absence": "left out"})
+    told: tuple[str, ...] = ()
+
+    def without_absences(self) -> SiteTable:
+        """With a note of the species of which there are presences and no absence, that nobody wonders about their scores."""
+        few = [
+            name
+            for name, present, absent in zip(
+                self.classes, (self.presence == 1).any(dim=0), (self.presence == 0).any(dim=0), strict=True
+            )
+            if present and not absent
+        ]
+        note = f"no absence is known of {some(few, SHOWN)} in this split: left out of the means of AUC, TSS, ..."
+        return replace(self, notes=(*self.notes, note)) if few else self
 
     def sample(self, index: int, generator: torch.Generator | None = None) -> Sample:  # noqa: ARG002  (the protocol's)
         place = None if self.places is None else self.places[index].tolist()
@@ -175,7 +218,7 @@ def _sites(chosen: Rows, found: Found, sources: Sources, around: tuple[Patches, 
             stacklevel=3,
         )
     kept = chosen.kept(known.seen)
-    told = unlisted == "absent" and not found.listed_absences
+    by_lists = ~found.listed_absences if unlisted == "absent" else np.zeros_like(found.listed_absences)
     return SiteTable(
         ids=kept.ids,
         classes=found.species,
@@ -184,17 +227,40 @@ def _sites(chosen: Rows, found: Found, sources: Sources, around: tuple[Patches, 
         presence=torch.from_numpy(found.presence[known.seen]),
         places=kept.lon_lat,
         patches=around,
-        notes=(AGAINST_LISTS,) if told else (),
+        notes=_noted(AGAINST_LISTS, found.species, by_lists),
     )
 
 
-def _beside(own: SiteTable, points: Rows, sources: Sources, *, training: bool) -> SiteTable:
-    """The sites, and after them background points: unknown, or where presences alone are judged, absences."""
+def _noted(note: str, species: Sequence[str], those: Mask) -> tuple[str, ...]:
+    """A note on absences, which says of which species if not of all."""
+    if not those.any():
+        return ()
+    names = [name for name, mine in zip(species, those.tolist(), strict=True) if mine]
+    return (note if those.all() else note.replace("absences", f"absences of {some(names, SHOWN)}", 1),)
+
+
+def _check_types(**options: Any) -> None:
+    """Raise `ConfigError` for options of another kind than these have."""
+    names = options["species"]
+    if names is not None and not (isinstance(names, Sequence) and all(isinstance(one, str) for one in names)):
+        raise ConfigError(f"the option species is {names!r}; expected names: species=[Abies alba, Fagus sylvatica]")
+    kinds: dict[str, tuple[type, str]] = {
+        "table": (str, "the name of a file: table=sites.csv"),
+        "covariates": (str, "a file, folder or pattern: covariates=climate"),
+        "rasters": (Mapping, "a file or folder per input: rasters.env=climate"),
+    }
+    for name, (kind, expected) in kinds.items():
+        if options[name] is not None and not isinstance(options[name], kind):
+            raise ConfigError(f"the option {name} is {options[name]!r}; expected {expected}")
+
+
+def _beside(own: SiteTable, points: Rows, sources: Sources, absent: Mask | None) -> SiteTable:
+    """The sites, and after them background points: `absent` (S,) says of which species, and `None` that they train."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ZooWarning
         )  # what points lack sites lack too, and told so, or see `_check_alike`
-        known = sources.of(points)
+        known = (replace(sources, bands=None) if sources.drawn else sources).of(points)
     seen, places = known.seen, points.lon_lat
     if own.patches:
         seen = seen & (False if places is None else np.isfinite(places).all(axis=1))
@@ -207,16 +273,19 @@ def _beside(own: SiteTable, points: Rows, sources: Sources, *, training: bool) -
     if own.places is not None and places is None:
         places = np.full((len(seen), 2), np.nan)
     ids = [one for one, there in zip(points.ids, seen.tolist(), strict=True) if there]
-    value = torch.nan if training else 0.0
+    training = absent is None
+    values = torch.full((len(own.classes),), torch.nan)
+    if absent is not None:
+        values[torch.from_numpy(absent)] = 0.0
     return replace(
         own,
         ids=(*own.ids, *ids),
         inputs={name: torch.cat([one, known.inputs[name][seen]]) for name, one in own.inputs.items()},
         valid={name: torch.cat([one, known.valid[name][seen]]) for name, one in own.valid.items()},
-        presence=torch.cat([own.presence, torch.full((len(ids), len(own.classes)), value)]),
+        presence=torch.cat([own.presence, values.expand(len(ids), -1)]),
         places=None if own.places is None or places is None else np.concatenate([own.places, places[seen]]),
         background=torch.arange(len(own.ids) + len(ids)) >= len(own.ids) if training else None,
-        notes=() if training else (AGAINST_BACKGROUND,),
+        notes=own.notes if absent is None else (*own.notes, *_noted(AGAINST_BACKGROUND, own.classes, absent)),
     )
 
 

@@ -50,8 +50,9 @@ class SdmMetrics(Sums):
     Figures, over species with a presence (at a known site): `auc_mean`, `auc_median`, `average_precision` (mean),
     `tss` (mean, each at its best threshold), `boyce` (mean), `species` (how many). Over sites: `site_f1` at the one
     threshold of `THRESHOLDS` that is best for all, `site_f1_threshold`, `site_f1_50` at 0.5; `site_auc_mean` and
-    `site_auc_median` over sites with a presence. `calibration_error`: mean difference of probability and frequency
-    over ten equal bins, weighted by their cells. Of few species also `auc/<species>`.
+    `site_auc_median` over sites with a presence; of one species none of these, as it alone is no list of a site.
+    `calibration_error`: mean difference of probability and frequency over ten equal bins, weighted by their cells. Of few
+    species also `auc/<species>`.
 
     A cell whose presence is NaN is not known, and counts nowhere. After `compute`, `by_species` has the scores of each, and
     `tables` the same as `species` (`threshold`: the probability from which on presence is said, at the best true skill)
@@ -65,8 +66,8 @@ class SdmMetrics(Sums):
             training, validation and test data.
         median: of an even number of species, the `mean` of the two in the middle, or the `lower` of them, as in the
             multi-scale model's published scores. Of sites it is the mean.
-        no_absence: a species that is present at every site has an AUC of 0.5 (`half`), as in both papers, or is left
-            out.
+        no_absence: a species that is present at every site, and a site at which every species is, has an AUC of 0.5
+            (`half`), as in both papers, or is left out of the means (`left out`).
         background: of the Boyce index. `sites`: all sites at which the species is known, presences too, as in
             `ecospat.boyce` and biomod2 where no raster of the study area is given (biomod2#285); `absences` alone. Both
             are the background of the evaluation's sites; only if these are spread over the study area as its cells are,
@@ -140,7 +141,10 @@ class SdmMetrics(Sums):
                 "calibrated": _calibration(probs, known, present),
             },
         )
-        rows = present.any(dim=1).nonzero()[:, 0].tolist()
+        scored = present.any(dim=1)
+        if self.no_absence == "left out":
+            scored &= (known & ~present).any(dim=1)
+        rows = scored.nonzero()[:, 0].tolist()
         # As arrays: numpy takes a tensor of one cell for a number.
         here, absent = present.numpy(), (known & ~present).numpy()
         areas = [auc(self._scores[-1][row][here[row]], self._scores[-1][row][absent[row]]) for row in rows]
@@ -175,7 +179,7 @@ class SdmMetrics(Sums):
                 f"auc/{name}": torch.tensor([value], dtype=torch.float64)
                 for name, value in zip(names, self.by_species["auc"].tolist(), strict=True)
             }
-        return figures | self._of_sites()
+        return figures | (self._of_sites() if len(names) > 1 else {}) | {"calibration_error": self._calibration_error()}
 
     def calibration(self) -> Tensor:
         """(3, 10): of each bin of probability, its cells, their mean probability, and the share of presences."""
@@ -209,15 +213,17 @@ class SdmMetrics(Sums):
         among = torch.from_numpy(np.isin(self.thresholds, THRESHOLDS))
         best = int(torch.where(among.to(f1.device), f1[0].nan_to_num(), -1).argmax())
         areas, keys = self.rows("site_auc").cpu().numpy(), self.rows("site_keys").cpu()
-        cells, probs, presences = self.calibrated.unbind(dim=1)
         return {
             "site_f1": f1[:, best],
             "site_f1_threshold": torch.from_numpy(self.thresholds[[best]]),
             "site_f1_50": f1[:, int(np.flatnonzero(self.thresholds == EVEN)[0])],
             "site_auc_mean": self._drawn(areas, keys, np.mean),
             "site_auc_median": self._drawn(areas, keys, np.median),
-            "calibration_error": ratio((probs - presences).abs().sum(dim=1), cells.sum(dim=1)),
         }
+
+    def _calibration_error(self) -> Tensor:
+        cells, probs, presences = self.calibrated.unbind(dim=1)
+        return ratio((probs - presences).abs().sum(dim=1), cells.sum(dim=1))
 
     def _drawn(self, values: Array, keys: Tensor, statistic: Callable[[Array], float]) -> Tensor:
         """The statistic of all values, and of each replicate's; NaN of none. One value alone says nothing of its spread."""
@@ -237,6 +243,8 @@ class SdmMetrics(Sums):
         present, absent = inside
         behind = absent + present if self.background == "sites" else absent
         found["boyce"] = np.array([boyce(*both) for both in zip(present, behind, strict=True)])
+        if self.no_absence == "left out":
+            found["boyce"] = np.where(ranked.absences > 0, found["boyce"], np.nan)
         return found | {"presences": presences, "absences": ranked.absences}
 
     def _counted(self) -> tuple[Ranked, Array]:
