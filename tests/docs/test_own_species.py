@@ -54,7 +54,15 @@ def test_the_page_s_commands_go_from_occurrences_to_a_map(firs, zoo_command, cap
         code, said, errors = zoo_command(*words[1:], *short)
         assert code == 0, errors
         ran.append((words[1], said))
+        if words[1] == "train":
+            assert f"occurrences.csv: {FINDS} finds of 1 species, 150 background points\n" in errors
+        if words[1] == "evaluate":
+            assert errors.startswith("as in training: background=150 covariates=climate block_km=3")
+            assert said.startswith("fir (masksdm@demo) on sites (test)")
     assert [verb for verb, _ in ran] == ["train", "evaluate", "train", "predict"]
+    first, second = json.loads(Path("runs/fir/environment.json").read_text())["read"]
+    sizes = [int(one) for one in re.findall(r"Abies ficta \((\d+) \+ (\d+) \+ (\d+)\)", second)[0]]
+    assert (first.endswith("150 background points"), sum(sizes)) == (True, FINDS)
     told = json.loads(Path("scores.json").read_text())
     assert told["notes"][0].startswith("absences are background points")
     assert "note: absences are background points" in ran[1][1]
