@@ -15,7 +15,8 @@ import pyarrow as pa
 from zoo.datasets.blocks import block_cells
 from zoo.datasets.dividing import SHARES, drawn, range_of
 from zoo.datasets.layouts.patches import Patches
-from zoo.datasets.layouts.site_rows import Dealing, Mask, Places, Rows, located, places_of
+from zoo.datasets.layouts.site_rows import Mask, Places, Rows, located, places_of
+from zoo.datasets.layouts.site_splits import Dealing
 from zoo.datasets.layouts.site_values import Sources
 from zoo.datasets.seeds import seed_of
 from zoo.errors import ConfigError, InputError

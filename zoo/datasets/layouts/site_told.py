@@ -14,12 +14,11 @@ from zoo.datasets.dividing import SHARES
 from zoo.datasets.layouts.presences import statuses
 from zoo.datasets.layouts.site_rows import (
     SPECIES,
-    Dealing,
     Rows,
     column_of,
-    sites_of_split,
     species_of_rows,
 )
+from zoo.datasets.layouts.site_splits import Dealing, sites_of_split
 from zoo.errors import some
 
 Counts = NDArray[np.int64]

@@ -18,7 +18,6 @@ from zoo.datasets.layouts.background import background_of_split, check_backgroun
 from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.layouts.presences import Found, Unlisted, presences
 from zoo.datasets.layouts.site_rows import (
-    Dealing,
     Mask,
     Places,
     Rows,
@@ -26,8 +25,8 @@ from zoo.datasets.layouts.site_rows import (
     find_table,
     located,
     named,
-    sites_of_split,
 )
+from zoo.datasets.layouts.site_splits import Dealing, sites_of_split
 from zoo.datasets.layouts.site_told import parts_of, told_of
 from zoo.datasets.layouts.site_values import Predictors, Sources, without_a_number
 from zoo.datasets.pictures import need_variant
