@@ -17,15 +17,7 @@ from torch import Tensor
 from zoo.datasets.layouts.background import background_of_split, check_background, open_background
 from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.layouts.presences import Found, Unlisted, presences
-from zoo.datasets.layouts.site_rows import (
-    Mask,
-    Places,
-    Rows,
-    all_sites,
-    find_table,
-    located,
-    named,
-)
+from zoo.datasets.layouts.site_rows import Mask, Places, Rows, all_sites, find_table, located, named
 from zoo.datasets.layouts.site_splits import Dealing, sites_of_split
 from zoo.datasets.layouts.site_told import parts_of, told_of
 from zoo.datasets.layouts.site_values import Predictors, Sources, without_a_number
