@@ -9,7 +9,7 @@ from zoo_multiscale_sdm.variants import DEMO_SPECIES
 from zoo_multiscale_sdm.world import write_area
 
 import zoo
-from zoo.errors import ConfigError, InputError
+from zoo.errors import ConfigError, InputError, ZooWarning
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,8 @@ def test_a_site_without_an_image_gets_nothing_from_it(demo, area, tmp_path):
     with rasterio.open(tmp_path / "half.tif", "w", **profile) as half:
         half.write(pixels)
         half.descriptions, half.scales, half.offsets = told, *scaling
-    table = demo.explain({**both(area), "sat": tmp_path / "half.tif"}, species=DEMO_SPECIES[:1]).table
+    with pytest.warns(ZooWarning, match="2 of 12 sites lie where no raster of sat has data, and are answered without"):
+        table = demo.explain({**both(area), "sat": tmp_path / "half.tif"}, species=DEMO_SPECIES[:1]).table
     values = table["contribution"].to_numpy()
     assert 0 < (values == 0).sum() < 12
     whole = demo.explain(both(area), species=DEMO_SPECIES[:1]).table["contribution"].to_numpy()
