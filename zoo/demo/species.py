@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zoo import samples
 from zoo.bands import normal_form
-from zoo.demo.images import Numbers, map_uri, photo_uri, ramp, seen_by_eye
+from zoo.demo.images import map_uri, photo_uri, ramp, seen_by_eye
 from zoo.demo.page import Chapter, Picture, Section
 from zoo.samples import Scene
 from zoo.samples.predictors import UNITS
@@ -182,10 +182,7 @@ def _species(maps: RasterResult, file: Path) -> Section:
         title="Where species are likely",
         words=f"Probability of presence, a band per species of `{file.name}`; pale is never, dark is always. Of all species"
         " that the model knows, those that differ most from place to place.",
-        pictures=tuple(_maps(maps.values, maps.names, "")),
-        columns=4,
-        legend_title="Probability",
-        legend=PROBABILITY,
+        **_maps(maps, ""),
     )
 
 
@@ -195,10 +192,7 @@ def _with_less(model: Model, layers: Mapping[str, Layer], told: Mapping[str, Any
         title="The same, told of the climate alone",
         words="One network answers for any subset of its predictors. What it is not told of it does not guess: species of the"
         " woods and slopes fade, those of the climate stay.",
-        pictures=tuple(_maps(found.values, found.names, ", climate alone")),
-        columns=4,
-        legend_title="Probability",
-        legend=PROBABILITY,
+        **_maps(found, ", climate alone"),
     )
 
 
@@ -274,8 +268,9 @@ def _commands(model: Model, layers: Mapping[str, Layer], map_file: Path, told: M
     )
 
 
-def _maps(values: Numbers, names: Sequence[str], how: str) -> list[Picture]:
-    return [
+def _maps(found: RasterResult, how: str) -> dict[str, Any]:
+    """What a section shows of maps of probability."""
+    pictures = tuple(
         Picture(
             uri=map_uri(ramp(one, PALE_TO_DARK)),
             title=name,
@@ -283,5 +278,6 @@ def _maps(values: Numbers, names: Sequence[str], how: str) -> list[Picture]:
             alt=f"Map of the probability of {name}{how}: pale is low, dark is high.",
             exact=True,
         )
-        for name, one in zip(names, values, strict=True)
-    ]
+        for name, one in zip(found.names, found.values, strict=True)
+    )
+    return {"pictures": pictures, "columns": 4, "legend_title": "Probability", "legend": PROBABILITY}
