@@ -493,6 +493,7 @@ def test_a_number_that_changed_on_its_way_is_seen_where_the_file_has_sums(tmp_pa
         assert int((read_pickled(path)["weight"] != weight).sum()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, while the file is made
 def test_two_members_of_one_name_are_refused(tmp_path):
     path = archive(tmp_path / "twice.pt", state_dict(), extra=[("archive/data.pkl", b"N.")])
     with pytest.raises(WeightsError, match="two members"):

@@ -139,7 +139,7 @@ def test_background_points_have_a_term_of_their_own():
 
 def test_background_points_that_would_weigh_nothing_are_refused():
     batch = replace(BATCH, target=BATCH.target | {"background": torch.tensor([False, False, True])})
-    with pytest.raises(ConfigError, match=r"with absences=1 they weigh nothing .* absences=0\.5"):
+    with pytest.raises(ConfigError, match=r"with absences=1 they weigh nothing .*absences=0\.5"):
         Presence(loss="bce")(Linear(), batch, None)
 
 
