@@ -9,7 +9,7 @@ memory. The encoder's products, the same in both where all is visible, bound the
 is cheap beside them, the ratio stays below. Ours runs as `Model.forward` does, in `zoo.inference`; what its choice of kernels
 gives is told apart. Peak memory is that of a process of its own, less what it holds before the forward pass.
 
-Measured on one core of an AMD EPYC with AVX-512: 2.9 times (1.8 with the baseline's kernels), 10 times (5.8), 17 and 40 times
+Measured on one core of an AMD EPYC with AVX-512: 2.6 to 2.9 times (1.8 with the baseline's kernels), 10 times (5.8), 17 and 40 times
 less memory. 256 rows with all visible are 60 GFLOP of matrix products in both; the spec's 5 is of a machine on which copying
 the tokeniser's weights took longer than these.
 """
