@@ -424,6 +424,11 @@ def test_a_grid_and_a_ranking_are_not_of_sites(tmp_path):
         ({"grid": "6,46,7,47,0.5"}, InputError, "--grid is of a map .*DataFrame is a table"),
         ({"grid": "6,46,7,47,0.5", "curves": True}, InputError, "--grid is of a map"),
         ({"top": 2}, ConfigError, "top is of `predict`"),
+        (
+            {"sampling": "nearest", "labels": "sites"},
+            ConfigError,
+            "sampling is of places; with labels give the options",
+        ),
     ):
         with pytest.raises(error, match=why):
             additive_model().explain(frame(3), tmp_path / "why.csv", species=["Poa alpina"], **told)

@@ -57,19 +57,13 @@ def command(
     zoo explain masksdm splot/ groups.csv --labels splotopen --plot groups.png
     zoo explain masksdm plots.csv single.csv --labels --method permutation --rounds 50
     """  # noqa: D301  (click looks for a backspace)
-    from zoo.errors import ConfigError, InputError, OutputError
+    from zoo.errors import InputError, OutputError
 
     if labels is not None and "=" in labels:  # an option of the reader, which click took for the dataset's name
         rest, labels = (labels, *rest), SITES
     if given["source"] == NO_FOLDER and labels in (None, SITES):
         raise InputError(
             "- stands for a dataset that needs no folder; name one with --labels, or give a table or rasters"
-        )
-    if labels is not None and (
-        told := [name for name in ("covariates", "sampling", "grid") if given[name] is not None]
-    ):
-        raise ConfigError(
-            f"--{told[0]} is of places; with --labels give the dataset's options, such as covariates=rasters/, without dashes"
         )
     if plot is not None and plot.exists() and not (given["force"] or given["resume"]):
         raise OutputError(f"{plot} exists; add --force to overwrite it, or name another picture")

@@ -21,6 +21,8 @@ from zoo.model import Model
 from zoo.options import Options
 from zoo.spec import Task
 
+OF_PLACES = ("covariates", "sampling", "grid")  # options that labelled sites have in their reader's
+
 
 def explain(
     model: Model,
@@ -63,6 +65,11 @@ def explain(
                 f"{', '.join(reader_options)} are options of labelled sites; expected --labels with them, to explain the AUC"
             )
         return explain_places(model, source, out, question)
+    if told := [name for name in OF_PLACES if getattr(options, name) is not None]:
+        raise ConfigError(
+            f"{told[0]} is of places; with labels give the options of the dataset, such as covariates=rasters/ behind --labels"
+            " (in Python reader_options)"
+        )
     from zoo.explain.scores import explain_scores
 
     if isinstance(labels, str):
