@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import shared_work
 import torch
-from conftest import HERE
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def both(make_plugin, two_processes, monkeypatch, tmp_path):
             torch.save(getattr(shared_work, part)(), f"{folder}/{processes().process_index}.pt")
     """,
     )
-    monkeypatch.setenv("PYTHONPATH", f"{site}:{HERE}")
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{Path(__file__).parent}")
 
     def run(part):
         two_processes("share-work", part, tmp_path)
