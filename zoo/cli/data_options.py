@@ -150,7 +150,7 @@ def run(
         )
     if out is not None and not force and not options.get("resume") and _is_taken(out):
         raise OutputError(f"{out} exists; add --force to overwrite it, or name another output")
-    _check_model(model)
+    check_model(model)
     if source is not None:
         check_paths(source, out)
     if processes > 1 and "RANK" not in os.environ:
@@ -172,11 +172,12 @@ def run(
         _report(result, out)
 
 
-def _check_model(model: str) -> None:
+def check_model(model: str) -> None:
     """Raise for a name that nobody has, before torch is imported: it takes seconds."""
+    from zoo.checkpoints.saved import is_path
     from zoo.registry import find
 
-    if "/" not in model and not model.startswith("."):
+    if not is_path(model):
         find(model)
 
 

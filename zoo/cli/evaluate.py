@@ -80,7 +80,7 @@ def command(
     zoo evaluate runs/polo-finetune-001 points flight --out scores.json --card README.md
     zoo evaluate runs/fir sites fir.csv --plot calibration.png --by-species species.csv
     """  # noqa: D301  (click reads the escape)
-    from zoo.cli.data_options import _check_model as check_model
+    from zoo.cli.data_options import check_model
     from zoo.evaluation.run_data import as_trained, doubt_training_data, from_table
 
     folder, options = _told(rest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import torch
 import zoo
 from zoo import registry
 from zoo.checkpoints.folders import read_folder
+from zoo.checkpoints.saved import is_path
 from zoo.datasets.opening import find_dataset
 from zoo.plugins import plugins
 from zoo.training.config import TrainConfig
@@ -107,7 +107,7 @@ def licence_of(reference: str) -> str | None:
         from zoo.hub.fetch import fetch_repo
 
         return read_folder(fetch_repo(reference)).weights.license
-    if "/" in reference or os.sep in reference or reference.startswith("."):
+    if is_path(reference):
         return read_folder(Path(reference)).weights.license
     entry, variant = registry.find(reference)
     return (variant.weights.license if variant.weights else None) or entry.spec.licences.weights

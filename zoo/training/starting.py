@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.builders import builder_of
+from zoo.checkpoints.saved import is_path, of_run, read_description
 from zoo.datasets.opening import check_splits, open_dataset
 from zoo.datasets.sample import Reader
 from zoo.errors import ConfigError, InputError, some
@@ -272,9 +274,12 @@ def data_of(config: TrainConfig) -> tuple[Reader, Validating | None, Variant]:
 
 def _inputs_of(config: TrainConfig, variant: Variant) -> tuple[InputSpec, ...]:
     """The variant's inputs; where one begins with saved weights, in the order and with the statistics that these know."""
-    if not ("/" in config.start or config.start.startswith(".")):
+    if not is_path(config.start):
         return variant.inputs
-    saved = load(config.start, device="cpu").variant.inputs
+    if config.start.startswith("hf://"):
+        saved = load(config.start, device="cpu").variant.inputs
+    else:  # the weights themselves are read once, where they are copied
+        saved = read_description(of_run(Path(config.start))).variant.inputs
 
     def known(own: InputSpec) -> InputSpec:
         same = [one for one in saved if one.name == own.name and {*one.band_ids} == {*own.band_ids}]
