@@ -104,7 +104,7 @@ def _layer(model: Model, name: str, view: str, folder: Path) -> Layer:
 
 
 def _sources(layers: Mapping[str, Layer]) -> Path | dict[str, Path]:
-    files = {name: one.file for name, one in layers.items()}
+    files = _inputs(layers)
     return files if len(files) > 1 else next(iter(files.values()))
 
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from zoo.datasets.catalogue import SITES
 from zoo.errors import ZooWarning
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 DIVIDING = ("splits", "shares", "seed", "block_km", "folds", "fold")  # options that say which samples a split has
-SITES = (
-    "sites"  # the layout whose options are mostly of what lies around a table: they hold in evaluation as in training
-)
 OF_ANY_TABLE = ("covariates", "sampling", "rasters", "background", "unlisted")  # the others are of the one that trained
 PATHS = ("covariates", "rasters", "background")  # of options that begin at the table
 
 
 def as_trained(run: Path, dataset: object, folder: str | Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the layout `sites` that a run was trained with and that are not among `options`.
+
+    Those of that layout are mostly of what lies around a table, and hold in evaluation as in training.
 
     Of another table than the run's, those that say where predictors come from and what is absent; their relative paths
     begin at the run's table still.
@@ -49,7 +47,7 @@ def from_table(folder: str | Path | None, options: Mapping[str, Any]) -> dict[st
 
 
 def doubt_training_data(
-    run: Path, dataset: object, folder: str | Path | None, split: str, options: Mapping[str, Any] = NOTHING
+    run: Path, dataset: object, folder: str | Path | None, split: str, options: Mapping[str, Any]
 ) -> None:
     """Warn where a run is judged by the samples that it was trained on, or may be, its data being divided otherwise."""
     told, _ = _read(run)

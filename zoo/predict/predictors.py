@@ -81,16 +81,21 @@ class ColumnFeed:
 
 @dataclass(frozen=True, kw_only=True)
 class CellFeed:
-    """Variables from rasters, and coordinates from the place itself."""
+    """Variables from rasters, and coordinates from the place itself.
+
+    Attributes:
+        bands: raster and channel of each variable.
+        axes: of each variable that the place itself gives: 0 = longitude, 1 = latitude, in degrees.
+        sampling: of the rasters.
+        grid: of the first raster, whatever it is of.
+    """
 
     spec: InputSpec
     preprocess: Preprocess
-    bands: tuple[Layer | None, ...]  # raster and channel of each variable
-    axes: tuple[
-        int | None, ...
-    ]  # of each variable that the place itself gives: 0 = longitude, 1 = latitude, in degrees
+    bands: tuple[Layer | None, ...]
+    axes: tuple[int | None, ...]
     sampling: Sampling
-    grid: Grid | None = None  # of the first raster, whatever it is of
+    grid: Grid | None = None
 
     @property
     def gives(self) -> Seen:

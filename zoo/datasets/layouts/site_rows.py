@@ -26,10 +26,8 @@ from zoo.io.vectors import reproject
 # Columns of a long table, as `zoo.bands.normal_form` reduces names; the second is Darwin Core's
 # (https://dwc.tdwg.org/terms/#occurrence).
 SPECIES = ("species", "scientificName")
-FINDS = (
-    "occurrenceID",
-    "catalogNumber",
-)  # of the columns that name rows, those that name a find, not where it was made
+# Of the columns that name rows, those that name a find, not where it was made.
+FINDS = ("occurrenceID", "catalogNumber")
 
 Places = NDArray[np.float64]  # (N, 2), longitude and latitude
 Mask = NDArray[np.bool_]
@@ -159,11 +157,7 @@ def named(sites: Rows) -> Rows:
     known = np.array([bool(listed[row]) for row in sites.rows.tolist()], np.bool_)
     if known.all():
         return sites
-    warnings.warn(
-        f"{sites.table.name}: {int((~known).sum())} of {len(known)} rows name no species and are left out",
-        ZooWarning,
-        stacklevel=3,
-    )
+    tell_left_out(sites.table, known, "rows name no species")
     return sites.of_rows(known)
 
 
@@ -175,20 +169,20 @@ def located(sites: Rows) -> Rows:
     """
     places = sites.lon_lat
     known = np.full(len(sites.ids), fill_value=False) if places is None else np.asarray(np.isfinite(places).all(axis=1))
-    name = sites.table.name
     if not known.any():
         raise InputError(
-            f"{name} has no coordinates that are known (columns: {some(sites.table.columns, SHOWN)}); expected"
+            f"{sites.table.name} has no coordinates that are known (columns: {some(sites.table.columns, SHOWN)}); expected"
             " decimalLongitude and decimalLatitude (or x, y with the option crs)"
         )
     if known.all():
         return sites
-    warnings.warn(
-        f"{name}: {int((~known).sum())} of {len(known)} sites have no coordinates and are left out",
-        ZooWarning,
-        stacklevel=3,
-    )
+    tell_left_out(sites.table, known, "sites have no coordinates")
     return sites.kept(known)
+
+
+def tell_left_out(table: TableSource, kept: Mask, why: str) -> None:
+    """Warn of rows or sites (N,) that are not kept."""
+    warnings.warn(f"{table.name}: {int((~kept).sum())} of {len(kept)} {why} and are left out", ZooWarning, stacklevel=4)
 
 
 def places_of(sites: Rows) -> Places:

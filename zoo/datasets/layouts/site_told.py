@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from zoo.bands import normal_form
 from zoo.datasets.dividing import SHARES
 from zoo.datasets.layouts.presences import statuses
-from zoo.datasets.layouts.site_rows import (
-    SPECIES,
-    Rows,
-    column_of,
-    species_of_rows,
-)
+from zoo.datasets.layouts.site_rows import SPECIES, Rows, column_of, species_of_rows
 from zoo.datasets.layouts.site_splits import Dealing, sites_of_split
 from zoo.errors import some
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from zoo.options import Sampling
 from zoo.spec import Fill, InputSpec, Kind, Variant
 
 Numbers = NDArray[np.float32]
-SAMPLINGS = ("cell", "nearest", "bilinear")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +59,8 @@ class Sources:
 
     def check(self) -> None:
         """Raise for an option that is none, or rasters that are not there."""
-        if self.sampling not in SAMPLINGS:
-            raise ConfigError(f"the option sampling is {self.sampling!r}; expected {', '.join(SAMPLINGS)}")
+        if self.sampling not in get_args(Sampling):
+            raise ConfigError(f"the option sampling is {self.sampling!r}; expected {', '.join(get_args(Sampling))}")
 
     def of(self, chosen: Rows) -> Predictors:
         """What is known of the sites.

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.datasets.layouts.background import background_of_split, check_background, open_background
 from zoo.datasets.layouts.patches import Patches, patches_of
 from zoo.datasets.layouts.presences import Found, Unlisted, presences
-from zoo.datasets.layouts.site_rows import Mask, Places, Rows, all_sites, find_table, located, named
+from zoo.datasets.layouts.site_rows import Mask, Places, Rows, all_sites, find_table, located, named, tell_left_out
 from zoo.datasets.layouts.site_splits import Dealing, sites_of_split
 from zoo.datasets.layouts.site_told import parts_of, told_of
 from zoo.datasets.layouts.site_values import Predictors, Sources, without_a_number
@@ -203,11 +203,7 @@ def _sites(chosen: Rows, found: Found, sources: Sources, around: tuple[Patches, 
             raise InputError(
                 f"{name}: not one of {len(known.seen)} sites has the predictors{without_a_number(known, sources.variant)}"
             )
-        warnings.warn(
-            f"{name}: {int((~known.seen).sum())} of {len(known.seen)} sites lack predictors and are left out",
-            ZooWarning,
-            stacklevel=3,
-        )
+        tell_left_out(chosen.table, known.seen, "sites lack predictors")
     kept = chosen.kept(known.seen)
     by_lists = ~found.listed_absences if unlisted == "absent" else np.zeros_like(found.listed_absences)
     return SiteTable(
